@@ -1,0 +1,122 @@
+"""Image: CIFAR-10 in grey, pixel by pixel, ten classes.
+
+Source: Krizhevsky (2009); Tay et al. (arXiv 2011.04006, section 2.2.4). LRA takes it from TFDS and
+turns it grey with tf.image.rgb_to_grayscale; the tokens are the intensities 0 to 255, and 0 is black, not
+padding.
+"""
+
+import pickletools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wise_lra.data.archive import members, naming
+from wise_lra.data.task import Example
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
+TEST = "test_batch"
+PIXELS = 32 * 32
+
+_PLACES = (
+    "cifar-10-batches-py",
+    "cifar-10-batches-bin",
+    "cifar-10-python.tar.gz",
+    "cifar-10-python.tar.xz",
+    "cifar-10-binary.tar.gz",
+)
+_NAME = re.compile(r"(?:^|/)(data_batch_[1-5]|test_batch)(\.bin)?$")
+_KEYS = ("batch_label", "labels", "data", "filenames")
+_INTEGERS = ("BININT", "BININT1", "BININT2")
+
+
+def find(folder: Path) -> Path | None:
+    """Return CIFAR-10 in a folder: unpacked, else an archive, of the Python or else of the binary version."""
+    return next((folder / place for place in _PLACES if (folder / place).exists()), None)
+
+
+def variant(path: Path) -> str:
+    """Return "": there is one data set of this layout."""
+    return ""
+
+
+def read(path: Path) -> Iterator[Example]:
+    """Yield the images, each uint8 (1024,): grey, row by row.
+
+    Order: that of the files, data_batch_1 to data_batch_5, then test_batch. The first 90 % of the train
+    images are train, the others validation: 45,000 / 5,000 / 10,000. LRA cuts at the same place, but
+    in TFDS' order, which is a shuffle by hash: as many images, not the same ones.
+    Raises ValueError on a broken archive, and if a file is missing or not CIFAR-10.
+    """
+    batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    with naming(path):
+        for name, content in members(path, lambda name: bool(_NAME.search(name))):
+            if match := _NAME.search(name):
+                batch, binary = match.groups()
+                data = content.read()
+                try:
+                    pixels, labels = _binary(data) if binary else _pickled(data)
+                except ValueError as error:
+                    raise ValueError(f"{path}: {name} is not CIFAR-10's: {error}") from None
+                batches[batch] = grey(pixels), labels
+    if missing := [name for name in (*BATCHES, TEST) if name not in batches]:
+        raise ValueError(f"{path}: {', '.join(missing)} not found, expected {BATCHES[0]} to _5 and {TEST}")
+    count = sum(len(batches[name][1]) for name in BATCHES)
+    seen = 0
+    for name in BATCHES:
+        for image, label in zip(*batches[name], strict=True):
+            yield Example("train" if seen < count * 9 // 10 else "validation", (image,), int(label))
+            seen += 1
+    for image, label in zip(*batches[TEST], strict=True):
+        yield Example("test", (image,), int(label))
+
+
+def grey(pixels: np.ndarray) -> np.ndarray:
+    """Return uint8 (count, 1024) of uint8 RGB (count, 3, 1024), as tf.image.rgb_to_grayscale gives it.
+
+    That is 0.2989 R + 0.5870 G + 0.1140 B on the unit interval, times 255.5, truncated, all in float32: in
+    this order of operations every one of the 2**24 colours comes out as TensorFlow 2.21 computes it.
+    """
+    red, green, blue = np.moveaxis(pixels.astype(np.float32) * np.float32(1 / 255), 1, 0)
+    weighed = red * np.float32(0.2989) + green * np.float32(0.5870) + blue * np.float32(0.1140)
+    return (weighed * np.float32(255.5)).astype(np.uint8)
+
+
+def _binary(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return (pixels, labels) of a file of the binary version: records of a label byte and 3,072 pixels."""
+    width = 1 + 3 * PIXELS
+    if not data or len(data) % width:
+        raise ValueError(f"{len(data)} bytes, expected a multiple of {width}")
+    records = np.frombuffer(data, np.uint8).reshape(-1, width)
+    return _checked(records[:, 1:], records[:, 0])
+
+
+def _pickled(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return (pixels, labels) of a file of the Python version, a pickle that is read but never executed.
+
+    It is a dictionary with "labels", a list of integers, and "data", a uint8 array: after each of these keys,
+    up to the next, the operations that push integers are the labels, and the longest string is the array.
+    """
+    labels: list[int] = []
+    pixels = key = ""
+    for operation, argument, _ in pickletools.genops(data):
+        if argument in _KEYS:
+            key = argument
+        elif key == "labels" and isinstance(argument, int) and operation.name in _INTEGERS:
+            labels.append(argument)
+        elif key == "data" and isinstance(argument, str):
+            pixels = max(pixels, argument, key=len)
+    return _checked(np.frombuffer(pixels.encode("latin-1"), np.uint8), np.array(labels))
+
+
+def _checked(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels as (count, 3, 1024) beside their labels. Raises ValueError where these do not fit."""
+    if not pixels.size or pixels.size != len(labels) * 3 * PIXELS:
+        raise ValueError(
+            f"{pixels.size} pixels and {len(labels)} labels, expected {3 * PIXELS} pixels a label"
+        )
+    if labels.max() >= len(CLASSES):
+        raise ValueError(f"label {labels.max()}, expected 0 to {len(CLASSES) - 1}")
+    return pixels.reshape(-1, 3, PIXELS), labels

@@ -1,0 +1,146 @@
+"""Batches for Lightning, from a packed folder: the one file of this room that knows Lightning."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from wise_lra.data.batch import Batch
+from wise_lra.data.packed import PackedSplit
+from wise_lra.data.task import SPLITS, Task
+
+
+class DataModule(LightningDataModule):
+    """Loaders over the three splits of a packed folder.
+
+    One pass of the training loader is the whole run: `steps` batches. Batch k depends on (seed, k) alone, so a run
+    resumed with `first_step` set before its loader is made sees exactly the batches that it would have seen.
+    Validation and test run through the full split in order, the last batch as small as it comes.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        folder: Path,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        workers: int = 0,
+        evaluation_batch_size: int | None = None,
+    ) -> None:
+        """Map the splits of `folder`, as `prepare` made it. Raises ValueError on a size below one."""
+        super().__init__()
+        for name, value in (("batch_size", batch_size), ("steps", steps)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: expected at least 1")
+        self.task, self.folder = task, Path(folder)
+        self.batch_size, self.steps, self.seed, self.workers = batch_size, steps, seed, workers
+        self.evaluation_batch_size = evaluation_batch_size or batch_size
+        self.first_step = 0
+        self.splits = {split: PackedSplit(self.folder, split, task) for split in SPLITS}
+
+    @property
+    def majority(self) -> float:
+        """Share of the most frequent class in test: the accuracy of a model that has learned nothing."""
+        labels = self.splits["test"].labels
+        return float(np.bincount(labels).max() / len(labels))
+
+    @property
+    def tokens_per_example(self) -> int:
+        """Tokens that a model reads for one example, padding included."""
+        return self.task.documents * self.task.length
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the batches from `first_step` to `steps`."""
+        split = self.splits["train"]
+        order = TrainingOrder(len(split), self.batch_size, self.seed, self.first_step, self.steps)
+        return self._loader(split, order)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation split in order."""
+        return self._in_order("validation")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test split in order."""
+        return self._in_order("test")
+
+    def _in_order(self, name: str) -> DataLoader[Batch]:
+        split = self.splits[name]
+        return self._loader(split, InOrder(len(split), self.evaluation_batch_size))
+
+    def _loader(self, split: PackedSplit, order: "TrainingOrder | InOrder") -> DataLoader[Batch]:
+        return DataLoader(
+            _Batches(split, self.task.length),
+            sampler=order,
+            batch_size=None,  # the sampler yields the indices of whole batches
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context="forkserver"
+            if self.workers
+            else None,  # as CUDA and array_record need it
+            persistent_workers=self.workers > 0,
+        )
+
+
+class TrainingOrder:
+    """Indices of the training batches `first` to `steps`.
+
+    The examples of all epochs form one line, epoch e in the order of a permutation drawn from (seed, e); batch k is
+    its k-th stretch. An epoch that batches do not divide ends inside one, so no example is dropped.
+    """
+
+    def __init__(self, examples: int, batch_size: int, seed: int, first: int, steps: int) -> None:
+        """Raise ValueError if `first` is not a step of the run."""
+        if not 0 <= first <= steps:
+            raise ValueError(f"first_step={first}: expected 0 to steps={steps}")
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.first, self.steps = first, steps
+
+    def __len__(self) -> int:
+        return self.steps - self.first
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        epoch_order = lru_cache(maxsize=2)(self._epoch)
+        for step in range(self.first, self.steps):
+            start, end = step * self.batch_size, (step + 1) * self.batch_size
+            parts = []
+            while start < end:
+                epoch, place = divmod(start, self.examples)
+                part = epoch_order(epoch)[place : place + end - start]
+                parts.append(part)
+                start += len(part)
+            yield np.concatenate(parts)
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.examples)
+
+
+class InOrder:
+    """Indices of all examples, batch by batch."""
+
+    def __init__(self, examples: int, batch_size: int) -> None:
+        self.examples, self.batch_size = examples, batch_size
+
+    def __len__(self) -> int:
+        return -(-self.examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, self.examples, self.batch_size):
+            yield np.arange(start, min(start + self.batch_size, self.examples))
+
+
+class _Batches(Dataset[Batch]):
+    """A split whose item is a whole batch, asked for by its indices."""
+
+    def __init__(self, split: PackedSplit, length: int) -> None:
+        self.split, self.length = split, length
+
+    def __getitem__(self, indices: np.ndarray) -> Batch:
+        return self.split.batch(indices, self.length)
+
+    def __len__(self) -> int:
+        return len(self.split)

@@ -1,0 +1,127 @@
+"""Retrieval: two scientific articles, byte by byte, and whether one cites the other.
+
+Source: Radev et al., The ACL Anthology Network (2013); Tay et al. (arXiv 2011.04006, section 2.2.3);
+long-range-arena, lra_benchmarks/matching/input_pipeline.py. Token ids are those of Text, byte + 1.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from wise_lra.data.archive import members, naming
+from wise_lra.data.task import Example
+from wise_lra.data.text import encode
+
+FILES = {
+    "train": "new_aan_pairs.train.tsv",
+    "validation": "new_aan_pairs.eval.tsv",
+    "test": "new_aan_pairs.test.tsv",
+}
+SAMPLE_FILES = {
+    "train": "aan_sample_pairs.train.only_ids.tsv",
+    "validation": "aan_sample_pairs.eval.only_ids.tsv",
+    "test": "aan_sample_pairs.test.only_ids.tsv",
+}
+KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
+
+_FOLDERS = ("", "tsv_data", "lra_release/lra_release/tsv_data", "lra_release/tsv_data")
+_ARCHIVES = ("lra_release.gz", "lra_release.tar.gz")
+_SAMPLES = ("aan_sample", "aan_sample.tar.xz")
+_LABELS = {b"0.0": 0, b"1.0": 1}
+_REPR = re.compile(rb"""b(['"]).*\1""", re.DOTALL)
+
+
+def find(folder: Path) -> Path | None:
+    """Return the pairs in a folder: LRA's, unpacked or in the release, else the sample of ACL papers."""
+    for place in _FOLDERS:
+        if all((folder / place / name).is_file() for name in FILES.values()):
+            return folder / place
+    return next((folder / name for name in _ARCHIVES + _SAMPLES if (folder / name).exists()), None)
+
+
+def variant(path: Path) -> str:
+    """Return "" for LRA's pairs, "sample" for the sample of ACL papers: results on it are not LRA's."""
+    sampled = path.name.startswith("aan_sample") or any(
+        (path / name).exists() for name in SAMPLE_FILES.values()
+    )
+    return "sample" if sampled else ""
+
+
+def read(path: Path, limit: int = 4000, rejected: Counter[str] | None = None) -> Iterator[Example]:
+    """Yield the pairs of LRA's new_aan_pairs.{train,eval,test}.tsv or of the sample; class 1 is a citation.
+
+    Order: within a split that of its lines; the splits as they lie in the archive, or by file name. LRA's
+    archive is read no further than its third file, and only the first file of each name counts.
+    Both documents are uint16 (length,), the first `limit` bytes of the first 10,000. Bytes are not decoded:
+    text that is not UTF-8 is kept, as LRA keeps it. One written as Python's b'...' is turned back into bytes.
+    `rejected` counts the lines left out, by reason.
+    Raises ValueError on a broken archive, and if one of the three files is not there.
+    """
+    rejected = Counter() if rejected is None else rejected
+    pairs = _sample(path) if variant(path) else _release(path)
+    for split, fields in pairs:
+        try:
+            yield _example(split, fields, limit)
+        except ValueError as error:
+            rejected[str(error)] += 1
+
+
+def _release(path: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield (split, fields) for every line of LRA's three files."""
+    missing = {name: split for split, name in FILES.items()}
+    with naming(path):
+        for name, content in members(path, lambda name: PurePosixPath(name).name in missing):
+            split = missing.pop(PurePosixPath(name).name)
+            for line in content:
+                yield split, line.rstrip(b"\r\n").split(b"\t")
+            if not missing:
+                return
+    raise ValueError(f"{path}: {', '.join(missing)} not found; expected {', '.join(FILES.values())}")
+
+
+def _sample(path: Path) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield (split, fields) for every pair of the sample, its ids joined with texts/<id>.txt."""
+    names = {name: split for split, name in SAMPLE_FILES.items()}
+    texts: dict[bytes, bytes] = {}
+    pairs: dict[str, list[bytes]] = {}
+    with naming(path):
+        for name, content in members(
+            path, lambda name: name.endswith(".txt") or PurePosixPath(name).name in names
+        ):
+            place = PurePosixPath(name)
+            if place.name in names:
+                pairs[names[place.name]] = content.read().splitlines()
+            elif place.parent.name == "texts":
+                texts[place.stem.encode()] = content.read().rstrip(b"\n")
+    if missing := [name for name, split in names.items() if split not in pairs]:
+        raise ValueError(
+            f"{path}: {', '.join(missing)} not found; expected texts/*.txt and {', '.join(names)}"
+        )
+    for split in FILES:
+        for line in pairs[split]:
+            fields = line.split(b"\t")
+            yield split, fields + [texts.get(identity, b"") for identity in fields[1:]]
+
+
+def _example(split: str, fields: list[bytes], limit: int) -> Example:
+    """Return the example in the five fields of a line. Raises ValueError with the reason to reject it."""
+    if len(fields) != 5:
+        raise ValueError("not five columns")
+    label, _, _, *texts = fields
+    if label not in _LABELS:
+        raise ValueError("label is not 0.0 or 1.0")
+    return Example(split, tuple(encode(_bytes(text)[:KEPT], limit) for text in texts), _LABELS[label])
+
+
+def _bytes(text: bytes) -> bytes:
+    """Return a text, read back from Python's b'...' if it is written so. Raises ValueError with a reason."""
+    if _REPR.fullmatch(text):
+        try:
+            text = ast.literal_eval(text.decode("ascii"))
+        except (ValueError, SyntaxError):
+            raise ValueError("broken b'...'") from None
+    if not text:
+        raise ValueError("a text is empty or missing")
+    return text

@@ -1,0 +1,77 @@
+"""Text: IMDB film reviews, byte by byte, positive or negative.
+
+Source: Maas et al., ACL 2011; Tay et al. (arXiv 2011.04006, section 2.2.2). Token ids are those of TFDS'
+ByteTextEncoder, byte + 1, so that 0 is left for padding.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from wise_lra.data.archive import members, naming
+from wise_lra.data.task import Example
+
+CLASSES = ("neg", "pos")
+PROTOCOLS = ("held-out", "lra")
+
+_NAME = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
+_HELD_OUT = 10  # one review in so many, of every class, validates
+
+
+def find(folder: Path) -> Path | None:
+    """Return the reviews in a folder: `aclImdb/` unpacked, else an archive aclImdb*.tar.gz or .tar.xz."""
+    archives = [path for end in ("gz", "xz") for path in sorted(folder.glob(f"aclImdb*.tar.{end}"))]
+    return next((path for path in (folder / "aclImdb", *archives) if path.exists()), None)
+
+
+def variant(path: Path) -> str:
+    """Return "": there is one data set of this layout."""
+    return ""
+
+
+def read(
+    path: Path, limit: int = 4096, protocol: str = "held-out", rejected: Counter[str] | None = None
+) -> Iterator[Example]:
+    """Yield the reviews of aclImdb/{train,test}/{neg,pos}/<number>_<rating>.txt, class 1 being positive.
+
+    Order: train, then test; in each by number, and of the same number the negative one first. Of train, every
+    tenth review of each class validates: 22,500 / 2,500 / 25,000 in all. protocol="lra" trains
+    on all of train and yields test twice, as validation too, because LRA did so; for comparison only.
+    Token ids are uint16 (length,), the first `limit` of a review, stripped of white space as TFDS does.
+    `rejected` counts the reviews left out, by reason.
+    Raises ValueError on a broken archive, and if one of the four folders has no reviews.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={protocol!r}: expected one of {', '.join(PROTOCOLS)}")
+    reviews: dict[str, dict[tuple[int, str], np.ndarray]] = {"train": {}, "test": {}}
+    with naming(path):
+        for name, content in members(path, lambda name: bool(_NAME.search(name))):
+            if match := _NAME.search(name):
+                split, label, number = match.groups()
+                reviews[split][int(number), label] = encode(content.read().strip(), limit)
+    for split, found in reviews.items():
+        for label in CLASSES:
+            if not any(key[1] == label for key in found):
+                raise ValueError(
+                    f"{path}: no {split}/{label}/*.txt, expected aclImdb/{{train,test}}/{{neg,pos}}"
+                )
+    for split, found in reviews.items():
+        seen: Counter[str] = Counter()
+        for (_, label), tokens in sorted(found.items(), key=lambda review: review[0]):
+            if not len(tokens):
+                if rejected is not None:
+                    rejected["empty review"] += 1
+                continue
+            seen[label] += 1
+            held_out = protocol == "held-out" and split == "train" and seen[label] % _HELD_OUT == 0
+            yield Example("validation" if held_out else split, (tokens,), CLASSES.index(label))
+            if protocol == "lra" and split == "test":
+                yield Example("validation", (tokens,), CLASSES.index(label))
+
+
+def encode(text: bytes, limit: int) -> np.ndarray:
+    """Return the token ids of the first `limit` bytes, uint16 (length,): byte + 1, so 1 to 256."""
+    return np.frombuffer(text[:limit], np.uint8).astype(np.uint16) + np.uint16(1)

@@ -1,0 +1,48 @@
+"""Write a text file whole or not at all: a reader, a crash or a full disk never meets half of one."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def write_text(path: Path, text: str, overwrite: bool = True) -> None:
+    """Write `text` to `path` through a temporary file beside it; parents are made.
+
+    Raises FileExistsError if `path` exists and `overwrite` is false; of several writers at once one wins.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite:
+            _claim(temporary, path)
+        else:
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give `temporary` its final name, which must be free: link(2) tests and takes the name in one step."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: an empty file claims the name, then gives way
+        path.touch(exist_ok=False)
+        temporary.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power loss, where the system lets folders be synced."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,108 @@
+"""The columns of a table: which records stand together, which are left out, and why."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wise_lra.results.published import TASKS
+from wise_lra.results.record import Record
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task on one kind of data. All its records share data, length, protocol and budget."""
+
+    task: str
+    variant: str
+    records: tuple[Record, ...]
+
+    @property
+    def label(self) -> str:
+        """The header: "text", or "text (stand-in)"."""
+        return f"{self.task} ({self.variant})" if self.variant else self.task
+
+    @property
+    def comparable(self) -> bool:
+        """Whether a published number may stand in this column."""
+        return bool(self.records) and not self.variant and self.records[0].comparable
+
+    @property
+    def majority(self) -> float | None:
+        """The share of the commonest class in test: what guessing gets."""
+        return self.records[0].data["majority"] if self.records else None
+
+
+def columns_of(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[str]]:
+    """Return the columns of one preset, the five tasks always among them, and a sentence on all left out.
+
+    A task has a column for each of its variants; other tasks than the five come last.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {(task, ""): [] for task in TASKS}
+    for record in records:
+        groups.setdefault((record.task, record.variant), []).append(record)
+    with_records = {task for (task, _), group in groups.items() if group}
+    columns, left_out = [], []
+    for task, variant in sorted(groups, key=lambda key: (rank(key[0], TASKS), key)):
+        group = groups[task, variant]
+        if group or task not in with_records:
+            kept, sentences = _of_one_setting(group)
+            columns.append(Column(task, variant, tuple(kept)))
+            left_out += sentences
+    return tuple(columns), left_out
+
+
+def averaged(columns: Sequence[Column]) -> tuple[int, ...]:
+    """Return a column's index for each of the five tasks: of variants the fullest, LRA's own if equal."""
+
+    def fullness(index: int) -> tuple[int, bool]:
+        column = columns[index]
+        return len({(record.backbone, record.attention) for record in column.records}), not column.variant
+
+    of_task = {task: [i for i, column in enumerate(columns) if column.task == task] for task in TASKS}
+    return tuple(max(indices, key=fullness) for indices in of_task.values())
+
+
+def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Return a sort key: the names of `order` in its order, then all others by name."""
+    return (order.index(name) if name in order else len(order), name)
+
+
+def _setting(record: Record) -> tuple[tuple[str, object], ...]:
+    """What all records of a column must share."""
+    return (
+        ("data", record.data["sha256"][:12]),
+        ("length", record.data["length"]),
+        ("protocol", record.protocol),
+        ("steps", record.budget["steps"]),
+        ("batch size", record.budget["batch_size"]),
+        ("comparable", record.comparable),
+    )
+
+
+def _of_one_setting(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Keep the finished records of the commonest setting, the newest of equally common ones."""
+    finished = [record for record in records if record.steps >= record.budget["steps"]]
+    counts = Counter(map(_setting, finished))
+    newest = {_setting(record): record.finished for record in sorted(finished, key=lambda r: r.finished)}
+    kept = max(counts, key=lambda setting: (counts[setting], newest[setting]), default=())
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if reason := _why_apart(record, kept):
+            reasons[reason].append(f"{record.backbone} {record.attention} seed {record.seed}")
+    sentences = [f"Left out of {records[0].label}: {_some(who)} ({why})." for why, who in reasons.items()]
+    return [record for record in records if not _why_apart(record, kept)], sentences
+
+
+def _why_apart(record: Record, kept: tuple[tuple[str, object], ...]) -> str:
+    """Say why a record may not stand in a column of the setting `kept`; empty if it may."""
+    if record.steps < record.budget["steps"]:
+        return f"stopped at step {record.steps:,} of {record.budget['steps']:,}"
+    pairs = zip(_setting(record), kept, strict=True)
+    return ", ".join(
+        f"{name} {has}, the column has {want}" for (name, has), (_, want) in pairs if has != want
+    )
+
+
+def _some(names: Sequence[str], limit: int = 6) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,85 @@
+"""Numbers that others printed, with where they printed them: what our own may be held against."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CITATIONS = {
+    "lra-readme": "Tay et al., LRA, arXiv 2011.04006 (README of google-research/long-range-arena)",
+    "wavspa-readme": "Zhuang et al., WavSpA, arXiv 2210.01989 (README of EvanZhuang/wavspa)",
+    "s4-experiments-md": "Gu et al., S4, arXiv 2206.12037 (models/s4/experiments.md of state-spaces/s4)",
+}
+BACKBONES = {
+    "token": "vanilla",
+    "adaptive": "wise_adaptive",
+    "orthogonal": "wise_orthogonal",
+    "lifting": "wise_lifting",
+}
+ATTENTIONS = {
+    "Transformer": "softmax",
+    "Linear Transformer": "linear",
+    "Linear Attention": "linear",
+    "Linformer": "linformer",
+    "Performer": "performer",
+    "Longformer": "longformer",
+}
+TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
+
+# (source, space) pairs that fill a cell. Token space is quoted from LRA itself: the other READMEs reprint it.
+_TRUSTED = {("lra-readme", "token")} | {("wavspa-readme", space) for space in BACKBONES if space != "token"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A printed test accuracy, in [0, 1], and the key in CITATIONS of who printed it."""
+
+    accuracy: float
+    source: str
+
+
+Numbers = Mapping[tuple[str, str, str], Published]
+
+
+def read_published(folder: Path | str) -> dict[tuple[str, str, str], Published]:
+    """Return {(backbone, attention, task): Published} of every <folder>/*.csv; see README.md there.
+
+    Printed averages are never read: several do not follow from their rows. Raises ValueError naming file and
+    line of a source without citation or of an accuracy that is not per cent.
+    """
+    numbers: dict[tuple[str, str, str], Published] = {}
+    for path in sorted(Path(folder).glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            if missing := {"source", "model", "space", *TASKS} - set(rows.fieldnames or ()):
+                raise ValueError(f"{path}: the columns {sorted(missing)} are missing from its first line")
+            for line, row in enumerate(rows, start=2):
+                try:
+                    numbers |= _cells(row)
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {line}: {error}") from error
+    return numbers
+
+
+def published(numbers: Numbers, backbone: str, attention: str, task: str) -> Published | None:
+    """Return the published accuracy of a cell, or None where nobody printed one that can be cited."""
+    return numbers.get((backbone, attention, task))
+
+
+def _cells(row: Mapping[str, str]) -> dict[tuple[str, str, str], Published]:
+    source, attention = row["source"], ATTENTIONS.get(row["model"])
+    if source not in CITATIONS:
+        raise ValueError(f"source={source!r}: expected one of {', '.join(CITATIONS)}; add its citation first")
+    if attention is None or (source, row["space"]) not in _TRUSTED:
+        return {}
+    backbone = BACKBONES[row["space"]]
+    return {
+        (backbone, attention, task): Published(_share(task, row[task]), source) for task in TASKS if row[task]
+    }
+
+
+def _share(task: str, per_cent: str) -> float:
+    accuracy = round(float(per_cent) / 100, 6)
+    if not 0 <= accuracy <= 1:
+        raise ValueError(f"{task}={per_cent}: expected an accuracy in per cent, 0 to 100")
+    return accuracy

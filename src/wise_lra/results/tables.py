@@ -1,0 +1,178 @@
+"""The comparison as data: a pure function of records and published numbers. Its looks are elsewhere."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from wise_lra.results import statistics
+from wise_lra.results.columns import Column, averaged, columns_of, rank
+from wise_lra.results.published import CITATIONS, TASKS, Numbers, Published, published
+from wise_lra.results.record import Record
+from wise_lra.results.statistics import Interval
+
+PRESETS = ("paper", "lra", "quick")  # largest first
+BACKBONES = ("vanilla", "fnet", "wise_fixed", "wise_adaptive", "wise_orthogonal", "wise_lifting")
+ATTENTIONS = ("softmax", "linear", "linformer", "performer", "longformer")
+UNNAMED = ("softmax", "none")  # the attention that goes without saying
+ALWAYS = {("vanilla", "softmax"), ("fnet", "none"), ("wise_fixed", "softmax"), ("wise_adaptive", "softmax")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one backbone with one attention reached in one column, or on average; None is a dash."""
+
+    ours: Interval | None = None
+    published: Published | None = None
+    at_chance: bool = False
+    dirty: bool = False
+    parameters: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus published."""
+        return self.ours.mean - self.published.accuracy if self.ours and self.published else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A backbone with the attention that it holds: a cell a column, then the average."""
+
+    backbone: str
+    attention: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def label(self) -> str:
+        """The name of the row: "wise_adaptive", or "wise_adaptive + performer"."""
+        return self.backbone if self.attention in UNNAMED else f"{self.backbone} + {self.attention}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One preset. Rows and `majority` have one value more than there are columns: the average, last."""
+
+    preset: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    majority: tuple[float | None, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The labels of the columns and "average"."""
+        return (*(column.label for column in self.columns), "average")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no record stands in it."""
+        return not any(column.records for column in self.columns)
+
+    def best(self, index: int) -> float | None:
+        """Return the best mean of a column, cells at chance left aside."""
+        cells = [row.cells[index] for row in self.rows]
+        return max((cell.ours.mean for cell in cells if cell.ours and not cell.at_chance), default=None)
+
+
+def build_all(records: Sequence[Record], numbers: Numbers) -> list[Table]:
+    """Return a table a preset, the largest preset first; without records, an empty one for quick."""
+    presets = sorted({record.preset for record in records}, key=lambda name: rank(name, PRESETS))
+    return [build(records, numbers, preset) for preset in presets or ("quick",)]
+
+
+def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
+    """Return the table of one preset; what must not mix with the rest is left out, and a note says so."""
+    columns, left_out = columns_of([record for record in records if record.preset == preset])
+    means = averaged(columns)
+    cells: dict[tuple[str, str], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for index, column in enumerate(columns):
+        for record in column.records:
+            cells[record.backbone, record.attention][index].append(record)
+    rows = []
+    for backbone, attention in sorted(cells.keys() | ALWAYS, key=_row_order):
+        here = cells[backbone, attention]
+        row = [
+            _cell(
+                here[i], published(numbers, backbone, attention, column.task) if column.comparable else None
+            )
+            for i, column in enumerate(columns)
+        ]
+        rows.append(Row(backbone, attention, (*row, _average([row[i] for i in means]))))
+    shares = [column.majority for column in columns]
+    majority = (*shares, _mean_of_five([shares[i] for i in means]))
+    notes = (*_notes(columns, rows, [columns[i].label for i in means]), *left_out)
+    return Table(preset, columns, tuple(rows), majority, notes)
+
+
+def _row_order(pair: tuple[str, str]) -> tuple[object, ...]:
+    backbone, attention = pair
+    return rank("softmax" if attention in UNNAMED else attention, ATTENTIONS), rank(backbone, BACKBONES)
+
+
+def _cell(records: Sequence[Record], other: Published | None) -> Cell:
+    if not records:
+        return Cell(published=other)
+    return Cell(
+        ours=statistics.accuracy(records),
+        published=other,
+        at_chance=statistics.at_chance(records),
+        dirty=any(record.dirty for record in records),
+        parameters=max(record.parameters for record in records),
+        seconds=fmean(record.seconds["total"] for record in records),
+        tokens_per_second=fmean(record.tokens_per_second for record in records),
+    )
+
+
+def _average(cells: Sequence[Cell]) -> Cell:
+    """Average over the five tasks, ours and published each only where all five are there."""
+    ours = [cell.ours for cell in cells if cell.ours]
+    others = [cell.published for cell in cells if cell.published]
+    mean = _mean_of_five([other.accuracy for other in others])
+    return Cell(
+        ours=statistics.average(ours) if len(ours) == len(TASKS) else None,
+        published=None if mean is None else Published(mean, others[0].source),
+        dirty=len(ours) == len(TASKS) and any(cell.dirty for cell in cells),
+    )
+
+
+def _mean_of_five(shares: Sequence[float | None]) -> float | None:
+    there = [share for share in shares if share is not None]
+    return fmean(there) if len(there) == len(TASKS) else None
+
+
+def _notes(columns: Sequence[Column], rows: Sequence[Row], means: Sequence[str]) -> list[str]:
+    """Return what a reader must know to read the table: only what applies to it."""
+    runs = Counter(f"{record.device}, {record.precision}" for column in columns for record in column.records)
+    if not runs:
+        return ["No finished run of this preset yet."]
+    cells = [cell for row in rows for cell in row.cells]
+    methods = {cell.ours.method for cell in cells if cell.ours}
+    notes = ["Test accuracy in per cent: mean ± half-width of the 95 % interval, n seeds; bold is the best."]
+    if "t" in methods:
+        notes.append("n of 2 or more: Student's t over the seeds.")
+    if "wilson" in methods:
+        notes.append("n=1: Wilson over the test examples, its larger side; the spread of seeds is not in it.")
+    if "average" in methods:
+        notes.append(
+            f"Average: of {', '.join(means)}, where all five are there, a FAIL counted at its number;"
+            " half-widths combined as of independent errors, n the fewest seeds of the five."
+        )
+    if any(cell.at_chance for cell in cells):
+        notes.append(
+            "FAIL: not surely above the majority class, by Wilson's lower bound over the test examples."
+        )
+    apart = [column.label for column in columns if column.records and not column.comparable]
+    if apart:
+        notes.append(f"No published number compares with {', '.join(apart)}: data or length are not LRA's.")
+    alone = [row.label for row in rows if not any(cell.published for cell in row.cells)]
+    if alone and len(apart) < len([column for column in columns if column.records]):
+        notes.append(f"No published number that can be cited: {', '.join(alone)}.")
+    sources = sorted({cell.published.source for cell in cells if cell.published})
+    if sources:
+        cited = "; ".join(CITATIONS[source] for source in sources)
+        notes.append(f"Published, each trained by its authors' recipe: {cited}.")
+    if any(cell.dirty for cell in cells):
+        notes.append("*: run with uncommitted changes, so its commit alone does not reproduce it.")
+    return [*notes, f"Runs: {'; '.join(f'{count} on {kind}' for kind, count in sorted(runs.items()))}."]

@@ -1,0 +1,210 @@
+"""Oracle: the file system itself (names, hard links, two processes) and hand-made bad input."""
+
+import errno
+import json
+import multiprocessing
+import os
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wise_lra.results import record as records
+from wise_lra.results.atomic import write_text
+from wise_lra.results.record import Record
+
+
+def make(**changes: Any) -> Record:
+    """Return a sound record, with changes; also used by the tests of statistics and tables."""
+    fields: dict[str, Any] = {
+        "preset": "quick",
+        "task": "text",
+        "backbone": "vanilla",
+        "attention": "softmax",
+        "seed": 0,
+        "protocol": "lra",
+        "comparable": True,
+        "data": {
+            "source": "IMDB",
+            "sha256": "a" * 64,
+            "counts": {"train": 4000, "validation": 500, "test": 500},
+            "length": 1000,
+            "majority": 0.5,
+        },
+        "metrics": {
+            "test_accuracy": 0.6,
+            "test_loss": 0.65,
+            "test_examples": 100,
+            "validation_accuracy": 0.61,
+            "validation_loss": 0.64,
+            "best_step": 90,
+        },
+        "history": [{"step": 50, "train_loss": 0.7}, {"step": 100, "train_loss": 0.6}],
+        "steps": 100,
+        "budget": {"steps": 100, "batch_size": 32, "examples": 3200},
+        "parameters": 123456,
+        "seconds": {"train": 60.0, "validation": 4.0, "test": 2.0, "total": 66.0},
+        "tokens_per_second": 12345.0,
+        "peak_memory_bytes": None,
+        "device": "cpu",
+        "precision": "32-true",
+        "versions": {"torch": "2.13.0"},
+        "commit": "c" * 40,
+        "dirty": False,
+        "config": {"task": {"length": 1000}},
+        "started": "2026-01-31T12:00:00+00:00",
+        "finished": "2026-01-31T12:01:06+00:00",
+    }
+    return Record(**(fields | changes))
+
+
+def changed(name: str, **changes: Any) -> dict[str, Any]:
+    """Return {name: the mapping of a sound record, with changes}."""
+    return {name: getattr(make(), name) | changes}
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    record = make(variant="stand-in", wandb_id="1a2b")
+    path = record.write(tmp_path)
+    assert path == tmp_path / "quick" / "text-stand-in" / "vanilla" / "softmax" / "seed0.json"
+    assert record.label == "text (stand-in)"
+    assert records.read(path) == record
+    assert records.read_all(tmp_path) == [record]
+    assert [file.name for file in path.parent.iterdir()] == ["seed0.json"], "a temporary file was left"
+
+
+def test_json_is_plain_ordered_and_short() -> None:
+    text = make(history=[{"step": 1, "train_loss": float("nan")}], data=make().data).to_json()
+    assert text.startswith('{\n  "schema": 1,\n  "preset": "quick",\n  "task": "text",\n')
+    assert '\n    {"step": 1, "train_loss": null}\n' in text, (
+        "a history point is one line, and NaN is not JSON"
+    )
+    json.loads(text, parse_constant=pytest.fail)
+    assert make().to_json() == make().to_json()
+
+
+def test_a_record_is_never_replaced_unasked(tmp_path: Path) -> None:
+    path = make().write(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"seed0\.json: a record of this run exists"):
+        make(parameters=1).write(tmp_path)
+    assert path.read_bytes() == before
+    assert records.read(make(parameters=1).write(tmp_path, overwrite=True)).parameters == 1
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def _race(root: Path, parameters: int, start: Barrier) -> None:
+    start.wait()
+    for seed in range(50):
+        try:
+            make(parameters=parameters, seed=seed).write(root)
+        except FileExistsError:
+            (root / f"lost-{seed}-{parameters}").touch()
+
+
+def test_of_two_processes_one_wins(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    writers = [context.Process(target=_race, args=(tmp_path, number, start)) for number in (1, 2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    winners = {record.seed: record.parameters for record in records.read_all(tmp_path)}
+    losers = {seed: 3 - winner for seed, winner in winners.items()}
+    assert {path.name for path in tmp_path.glob("lost-*")} == {f"lost-{s}-{p}" for s, p in losers.items()}
+    assert len(winners) == 50
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("kept")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for path in (old, new) if overwrite else (new,):
+        with pytest.raises(OSError, match="no space"):
+            write_text(path, "lost", overwrite)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "kept")]
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    path = make().write(tmp_path)
+    assert records.read(path) == make()
+    with pytest.raises(FileExistsError):
+        make(parameters=1).write(tmp_path)
+    assert records.read(path) == make()
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"preset": "../quick"}, r"preset='\.\./quick': expected letters"),
+    ({"task": "text/imdb"}, "task='text/imdb'"),
+    ({"task": "text-easy"}, "task='text-easy': expected no hyphen"),
+    ({"variant": "stand in"}, "variant='stand in'"),
+    ({"backbone": ""}, "backbone=''"),
+    ({"attention": None}, "attention=None"),
+    ({"seed": -1}, "seed=-1: expected an integer, 0 or more"),
+    ({"seed": True}, "seed=True"),
+    ({"parameters": 1.5}, r"parameters=1\.5"),
+    ({"schema": 2}, "schema=2: expected 1"),
+    ({"comparable": "yes"}, "comparable='yes'"),
+    (changed("metrics", test_accuracy=64.27), r"metrics\.test_accuracy=64\.27: expected a share in \[0, 1\]"),
+    (changed("metrics", validation_accuracy=float("nan")), r"metrics\.validation_accuracy=None"),
+    (changed("metrics", test_examples=0), r"metrics\.test_examples=0"),
+    (changed("data", majority=-0.1), r"data\.majority=-0\.1"),
+    (changed("data", counts={"train": 1, "test": 1}), r"data\.counts\.validation=None"),
+    (changed("data", sha256=""), r"data\.sha256=''"),
+    (changed("budget", batch_size=0), r"budget\.batch_size=0"),
+    ({"metrics": {"test_accuracy": 0.5}}, "metrics=.* expected the key 'test_loss'"),
+    ({"tokens_per_second": float("inf")}, "tokens_per_second=None"),
+    ({"started": "31/01/2026"}, "started='31/01/2026': expected ISO 8601"),
+    ({"finished": "2026-01-31T12:00:00"}, "finished='2026-01-31T12:00:00'"),
+    ({"finished": "2026-01-31T12:00:00+01:00"}, "finished="),
+    ({"config": {"root": Path("x")}}, r"config\.root=.*expected what JSON can hold"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), BAD, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_bad_input_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**changes)
+
+
+def _without(text: str, key: str) -> str:
+    return json.dumps({name: value for name, value in json.loads(text).items() if name != key})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text[:200], "not a record"),
+        (lambda text: "[]", "JSON object"),
+        (lambda text: text.replace('"schema": 1', '"schema": 9'), "schema=9: expected 1"),
+        (lambda text: _without(text, "schema"), "schema=None"),
+        (lambda text: _without(text, "device"), r"missing here: \['device'\]"),
+        (lambda text: text.replace('"device"', '"gadget"'), r"unknown: \['gadget'\]"),
+        (lambda text: text.replace('"seed": 0', '"seed": 7'), "holds the record of .*seed7.json"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, spoil: Any, message: str) -> None:
+    path = make().write(tmp_path)
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(ValueError, match=rf"seed0\.json: .*{message}"):
+        records.read_all(tmp_path)
+
+
+def test_no_folder_holds_no_records(tmp_path: Path) -> None:
+    assert records.read_all(tmp_path / "none") == []

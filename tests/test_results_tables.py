@@ -1,0 +1,282 @@
+"""Oracle: a page worked by hand from two seeds of five tasks and LRA's printed row."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_results_record import changed, make
+
+from wise_lra.results import latex, markdown, spreadsheet
+from wise_lra.results.lines import lines
+from wise_lra.results.published import TASKS, Published
+from wise_lra.results.record import Record
+from wise_lra.results.tables import Table, build, build_all
+
+ROOT = Path(__file__).parents[1]
+PRINTED = dict(zip(TASKS, (0.3637, 0.6427, 0.5746, 0.4244, 0.7140), strict=True))
+NUMBERS = {("vanilla", "softmax", task): Published(share, "lra-readme") for task, share in PRINTED.items()}
+
+
+def run(task: str, accuracy: float, **changes: Any) -> Record:
+    return make(task=task, **(changed("metrics", test_accuracy=accuracy) | changes))
+
+
+def five(accuracy: float, **changes: Any) -> list[Record]:
+    return [run(task, accuracy, **changes) for task in TASKS]
+
+
+def texts(table: Table) -> dict[str, tuple[str, ...]]:
+    """Return the printed texts by label; published and difference are those of the last row that has them."""
+    return {line.label: line.texts for line in lines(table)}
+
+
+def notes(table: Table, word: str) -> list[str]:
+    return [note for note in table.notes if word in note]
+
+
+# vanilla: 70 % and 74 % on each task, mean 72, t(1) = 12.7062, s = 2.8284: half-width 25.41; on average five
+# equal ones in quadrature: 25.41 / sqrt(5) = 11.36. No FAIL: Wilson's lower bound of 72 of 100 is 62.51.
+# fnet: 55 of 100 is [45.24, 64.38], FAIL; wise_fixed: 80 of 100 is [71.117, 86.66], its larger side 8.88.
+EXPECTED = """\
+|  | listops | text | retrieval | image | pathfinder | average |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| majority class | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 |
+| vanilla | **72.00 ± 25.41 (n=2)** | 72.00 ± 25.41 (n=2) | **72.00 ± 25.41 (n=2)** \
+| **72.00 ± 25.41 (n=2)** | **72.00 ± 25.41 (n=2)** | **72.00 ± 11.36 (n=2)** |
+| published | 36.37 | 64.27 | 57.46 | 42.44 | 71.40 | 54.39 |
+| difference | +35.63 ± 25.41 | +7.73 ± 25.41 | +14.54 ± 25.41 \
+| +29.56 ± 25.41 | +0.60 ± 25.41 | +17.61 ± 11.36 |
+| fnet | FAIL \\[55.00 ± 9.76 (n=1)\\] | — | — | — | — | — |
+| wise_fixed | — | **80.00 ± 8.88 (n=1)\\*** | — | — | — | — |
+| wise_adaptive | — | — | — | — | — | — |
+"""
+
+
+def page() -> Table:
+    records = [*five(0.70), *five(0.74, seed=1)]
+    records += [run("listops", 0.55, backbone="fnet", attention="none")]
+    records += [run("text", 0.80, backbone="wise_fixed", dirty=True)]
+    return build(records, NUMBERS, "quick")
+
+
+def test_the_page_worked_by_hand() -> None:
+    assert EXPECTED in markdown.page([page()])
+    assert EXPECTED in markdown.block([page()], "results/TABLE.md")
+
+
+def test_only_notes_that_apply() -> None:
+    words = ("Student", "Wilson over", "Average", "FAIL", "uncommitted", "Tay et al.", "12 on cpu")
+    assert all(notes(page(), word) for word in words)
+    assert notes(page(), "No published") == [
+        "No published number that can be cited: fnet, wise_fixed, wise_adaptive."
+    ]
+    calm = build([run("text", 0.9)], {}, "quick")
+    assert not any(
+        notes(calm, word) for word in ("Student", "Average", "FAIL", "uncommitted", "Left out", "Tay")
+    )
+
+
+def test_an_average_needs_all_five() -> None:
+    table = build(five(0.7)[:4], NUMBERS, "quick")
+    assert [texts(table)[label][-1] for label in ("majority class", "vanilla", "published")] == ["—"] * 3
+
+
+def test_other_data_never_stands_beside_a_published_number() -> None:
+    records = [run(task, 0.7, variant="stand-in" if task == "text" else "") for task in TASKS]
+    records[0] = run("listops", 0.7, comparable=False)
+    table = build(records, NUMBERS, "quick")
+    assert table.header == ("listops", "text (stand-in)", "retrieval", "image", "pathfinder", "average")
+    assert texts(table)["vanilla"][-1].startswith("70.00 ±")
+    assert texts(table)["published"] == ("—", "—", "57.46", "42.44", "71.40", "—")
+    assert texts(table)["difference"][:2] == ("—", "—")
+    assert notes(table, "compares") == [
+        "No published number compares with listops, text (stand-in): data or length are not LRA's."
+    ]
+    alone = build([run("text", 0.7, comparable=False)], NUMBERS, "quick")
+    assert "published" not in texts(alone), "a line of dashes says nothing"
+
+
+def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
+    sample = [run("text", 0.9, variant="sample", backbone=backbone) for backbone in ("vanilla", "fnet")]
+    table = build(five(0.7) + sample, {}, "quick")
+    assert table.header[1:3] == ("text", "text (sample)")
+    # (4 * 70 + 90) / 5
+    assert texts(table)["vanilla"][-1].startswith("74.00 ±")
+    assert "Average: of listops, text (sample), retrieval" in notes(table, "Average")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (changed("data", sha256="b" * 64), "data bbbbbbbbbbbb, the column has aaaaaaaaaaaa"),
+        (changed("data", length=512), "length 512, the column has 1000"),
+        ({"protocol": "s4"}, "protocol s4, the column has lra"),
+        (changed("budget", batch_size=64), "batch size 64, the column has 32"),
+        (changed("budget", steps=50), "steps 50, the column has 100"),
+        ({"comparable": False}, "comparable False, the column has True"),
+        ({"steps": 70}, "stopped at step 70 of 100"),
+    ],
+)
+def test_what_must_not_mix_is_left_out_and_named(change: dict[str, Any], reason: str) -> None:
+    records = [make(), make(seed=1), make(seed=2, finished="2027-01-01T00:00:00Z", **change)]
+    table = build(records, {}, "quick")
+    assert texts(table)["vanilla"][1].endswith("(n=2)")
+    assert notes(table, "Left out") == [f"Left out of text: vanilla softmax seed 2 ({reason})."]
+
+
+def test_of_two_settings_equally_common_the_newest_is_kept() -> None:
+    newest = make(seed=1, protocol="new", finished="2027-01-01T00:00:00Z")
+    for records in ([make(), newest], [newest, make()]):
+        assert build(records, {}, "quick").columns[1].records == (newest,)
+
+
+def test_presets_never_share_a_table() -> None:
+    records = [
+        make(preset=name, **changed("metrics", test_accuracy=0.9)) for name in ("quick", "paper", "lra")
+    ]
+    assert [table.preset for table in build_all(records, {})] == ["paper", "lra", "quick"]
+    assert all("(n=1)" in texts(table)["vanilla"][1] for table in build_all(records, {}))
+
+
+def test_rows_by_attention_then_backbone() -> None:
+    pairs = [
+        ("wise_adaptive", "performer"),
+        ("vanilla", "performer"),
+        ("a_new_one", "softmax"),
+        ("vanilla", "linear"),
+    ]
+    table = build(
+        [make(backbone=backbone, attention=attention) for backbone, attention in pairs], {}, "quick"
+    )
+    always = ["vanilla", "fnet", "wise_fixed", "wise_adaptive"]
+    others = ["a_new_one", "vanilla + linear", "vanilla + performer", "wise_adaptive + performer"]
+    assert [row.label for row in table.rows] == always + others
+
+
+def test_no_records_gives_dashes_and_says_how_to_make_some() -> None:
+    (table,) = build_all([], NUMBERS)
+    assert all(set(line.texts) == {"—"} for line in lines(table))
+    assert "make reproduce-lra" in markdown.page([table])
+    assert "make reproduce-lra" in markdown.block([table], "TABLE.md")
+    assert spreadsheet.to_csv([table]) == ",".join(spreadsheet.FIELDS) + "\n"
+
+
+def test_csv_has_a_line_a_cell() -> None:
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.to_csv([page()]))))
+    assert len(rows) == 5 + 1 + 1 + 1, "vanilla's five tasks and average, fnet, wise_fixed"
+    first, mean = rows[0], rows[5]
+    assert [
+        first[k] for k in ("task", "seeds", "accuracy", "interval", "published", "difference", "steps")
+    ] == [*("listops", "2", "72.00", "t", "36.37", "35.63", "100")]
+    assert [mean[k] for k in ("task", "accuracy", "majority", "steps")] == ["average", "72.00", "50.00", ""]
+    assert [(row["at_chance"], row["dirty"], row["published"]) for row in rows[6:]] == [
+        ("1", "0", ""),
+        ("0", "1", ""),
+    ]
+
+
+HOSTILE = r"A&B 100% #1 $x_y^2 {z} ~\end{table} <script>alert(1)</script> | * ` [a](b)"
+
+
+def hostile() -> Table:
+    return build([make(device=HOSTILE, **changed("data", source=HOSTILE)), make(seed=1)], {}, "quick")
+
+
+def test_what_a_record_says_stays_text() -> None:
+    text = markdown.page([hostile()])
+    assert "<script>" not in text
+    assert len({line.count(" | ") for line in text.splitlines() if line.startswith("| text | A")}) == 1
+    assert r"\| \* \` \[a\](b)" in text
+    tex = latex.latex([hostile()])
+    body = tex.split(r"\parbox")[1]
+    assert (
+        r"A\&B 100\% \#1 \$x\_y\textasciicircum{}2 \{z\} \textasciitilde{}\textbackslash{}end\{table\}"
+        in body
+    )
+    assert r"wise\_fixed" in tex
+    assert r"\textbf{72.00\,{\scriptsize $\pm$ 25.41 (n=2)}}" in latex.latex([page()])
+    assert tex.count(r"\end{table}") == 1
+    assert not re.search(r"[^\x00-\x7f]", latex.latex([page(), hostile()])), "pdflatex knows ASCII for sure"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
+def test_latex_compiles(tmp_path: Path) -> None:
+    start, end = (
+        "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n",
+        "\\end{document}\n",
+    )
+    (tmp_path / "page.tex").write_text(start + latex.latex([page(), hostile()]) + end)
+    command = ["pdflatex", "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("text", ["", markdown.BEGIN, f"{markdown.END}{markdown.BEGIN}", "{0}{1}{0}{1}"])
+def test_readme_without_its_markers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="table:begin"):
+        markdown.refreshed(text.format(markdown.BEGIN, markdown.END), "table")
+
+
+def script(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    places = [f"--{name}={folder / path}" for name, path in PLACES.items()]
+    published = f"--published={ROOT / 'results' / 'published'}"
+    command = [sys.executable, str(ROOT / "scripts" / "tables.py"), *places, published, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+PLACES = {"records": "results/records", "out": "results", "readme": "README.md"}
+
+
+def test_the_script_writes_checks_and_finds_stale_files(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    assert script(tmp_path).returncode == 2, "README.md is not there"
+    readme.write_text(f"# Title\n{markdown.BEGIN}\nold\n{markdown.END}\nend\n")
+    empty = script(tmp_path)
+    assert empty.returncode == 0, empty.stderr
+    assert "No records under" in empty.stdout
+    for record in five(0.7):
+        record.write(tmp_path / "results" / "records")
+    stale = script(tmp_path, "--check")
+    assert stale.returncode == 1
+    assert all(
+        f"{name} is stale" in stale.stderr for name in ("TABLE.md", "TABLE.csv", "TABLE.tex", "README.md")
+    )
+    written = script(tmp_path, "--preset=quick")
+    assert "70.00 ±" in written.stdout
+    assert readme.read_text().startswith(f"# Title\n{markdown.BEGIN}\n**preset=quick**")
+    assert "[results/TABLE.md](results/TABLE.md)" in readme.read_text()
+    assert script(tmp_path, "--check").returncode == 0
+    next((tmp_path / "results" / "records").rglob("*.json")).write_text("{")
+    broken = script(tmp_path)
+    assert broken.returncode == 2
+    assert "seed0.json: not a record" in broken.stderr
+    assert "Traceback" not in broken.stderr
+
+
+def test_no_torch_and_no_slow_import() -> None:
+    code = "import sys, wise_lra.results.markdown; print({'torch', 'scipy', 'rich'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_a_thousand_records(tmp_path: Path, record_property: Any) -> None:
+    history = [{"step": step, "train_loss": 0.5, "validation_accuracy": 0.5} for step in range(40)]
+    for backbone in ("vanilla", "fnet", "wise_fixed", "wise_adaptive"):
+        for seed in range(50):
+            for record in five(0.7, backbone=backbone, seed=seed, history=history):
+                path = record.path(tmp_path / "results" / "records")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(record.to_json())
+    (tmp_path / "README.md").write_text(f"{markdown.BEGIN}\n{markdown.END}\n")
+    start = time.perf_counter()
+    assert script(tmp_path).returncode == 0
+    seconds = time.perf_counter() - start
+    record_property("seconds", round(seconds, 2))
+    assert seconds < 20, "the aim is 2 s; ten times that is not a busy machine but a mistake"

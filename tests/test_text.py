@@ -1,0 +1,85 @@
+"""Oracle: reviews written here, whose ids, order and split follow from the rule by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from upstream import pack, unpack
+
+from wise_lra.data import text
+
+
+def layout(count: int = 20) -> dict[str, bytes]:
+    """Return the labelled half of aclImdb, `count` reviews a folder, in an order of its own."""
+    reviews = {
+        f"aclImdb/{split}/{label}/{number}_{rating}.txt": f"{split} {label} {number}<br />é".encode()
+        for number in reversed(range(count))
+        for split in ("test", "train")
+        for label, rating in (("pos", 9), ("neg", 2))
+    }
+    extras = ("README", "train/urls_pos.txt", "train/labeledBow.feat", "train/unsup/0_0.txt")
+    return {f"aclImdb/{name}": b"not a review" for name in extras} | reviews
+
+
+def decoded(example) -> tuple[str, str, int]:
+    return example.split, (example.documents[0] - 1).astype(np.uint8).tobytes().decode(), example.label
+
+
+def test_reads_the_archive_in_order_and_holds_every_tenth_out(tmp_path):
+    examples = [decoded(example) for example in text.read(pack(tmp_path / "aclImdb_v1.tar.gz", layout()))]
+    expected = [
+        (
+            "validation" if split == "train" and number in (9, 19) else split,
+            f"{split} {label} {number}<br />é",
+            c,
+        )
+        for split in ("train", "test")
+        for number in range(20)
+        for c, label in enumerate(("neg", "pos"))
+    ]
+    assert examples == expected
+
+
+def test_ids_are_byte_plus_one_and_cut_at_the_limit(tmp_path):
+    path = unpack(tmp_path, layout(1) | {"aclImdb/train/neg/0_2.txt": bytes(range(1, 256)) + b"~" * 5000})
+    first = next(text.read(path, limit=300))
+    assert first.documents[0].dtype == np.uint16
+    assert first.documents[0].tolist() == [*range(2, 257), *[127] * 45]
+    assert len(next(text.read(path)).documents[0]) == 4096
+
+
+def test_the_folder_reads_like_the_archive(tmp_path):
+    folder = unpack(tmp_path, layout()) / "aclImdb"
+    archive = pack(tmp_path / "aclImdb_labelled.tar.xz", layout())
+    assert [*map(decoded, text.read(folder))] == [*map(decoded, text.read(archive))]
+
+
+def test_lra_validates_on_test(tmp_path):
+    examples = [*map(decoded, text.read(unpack(tmp_path, layout()), protocol="lra"))]
+    assert Counter(split for split, _, _ in examples) == {"train": 40, "validation": 40, "test": 40}
+    validation, test = ([e[1:] for e in examples if e[0] == split] for split in ("validation", "test"))
+    assert validation == test
+
+
+def test_find_prefers_the_folder_and_upstreams_archive(tmp_path):
+    assert text.find(tmp_path) is None
+    for name in ("aclImdb_labelled.tar.xz", "aclImdb_v1.tar.gz"):
+        assert text.find(pack(tmp_path / name, {}).parent) == tmp_path / name
+    (tmp_path / "aclImdb").mkdir()
+    assert text.find(tmp_path) == tmp_path / "aclImdb"
+    assert text.variant(tmp_path / "aclImdb") == ""
+
+
+def test_an_empty_review_is_counted_and_left_out(tmp_path):
+    rejected: Counter[str] = Counter()
+    path = unpack(tmp_path, layout() | {"aclImdb/test/pos/3_9.txt": b" \n"})
+    assert len([*text.read(path, rejected=rejected)]) == 79
+    assert rejected == {"empty review": 1}
+
+
+def test_a_missing_class_and_a_wrong_protocol_are_errors(tmp_path):
+    files = {name: content for name, content in layout().items() if "test/neg" not in name}
+    with pytest.raises(ValueError, match=r"aclImdb_v1\.tar\.gz: no test/neg/\*\.txt"):
+        next(text.read(pack(tmp_path / "aclImdb_v1.tar.gz", files)))
+    with pytest.raises(ValueError, match=r"protocol='LRA': expected one of held-out, lra"):
+        next(text.read(tmp_path, protocol="LRA"))
