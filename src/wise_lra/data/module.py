@@ -17,9 +17,9 @@ from wise_lra.data.task import SPLITS, Task
 class DataModule(LightningDataModule):
     """Loaders over the three splits of a packed folder.
 
-    One pass of the training loader is the whole run: `steps` batches. Batch k depends on (seed, k) alone, so a run
-    resumed with `first_step` set before its loader is made sees exactly the batches that it would have seen.
-    Validation and test run through the full split in order, the last batch as small as it comes.
+    One pass of the training loader is one stretch, the batches between two validations: Lightning's epoch k begins
+    at step k * `stretch`. Batch k depends on (seed, k) alone, so a run resumed at the end of a stretch sees exactly
+    the batches that it would have seen. Validation and test run in order, the last batch as small as it comes.
     """
 
     def __init__(
@@ -27,20 +27,19 @@ class DataModule(LightningDataModule):
         task: Task,
         folder: Path,
         batch_size: int,
-        steps: int,
+        stretch: int,
         seed: int,
         workers: int = 0,
         evaluation_batch_size: int | None = None,
     ) -> None:
         """Map the splits of `folder`, as `prepare` made it. Raises ValueError on a size below one."""
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("steps", steps)):
+        for name, value in (("batch_size", batch_size), ("stretch", stretch)):
             if value < 1:
                 raise ValueError(f"{name}={value}: expected at least 1")
         self.task, self.folder = task, Path(folder)
-        self.batch_size, self.steps, self.seed, self.workers = batch_size, steps, seed, workers
+        self.batch_size, self.stretch, self.seed, self.workers = batch_size, stretch, seed, workers
         self.evaluation_batch_size = evaluation_batch_size or batch_size
-        self.first_step = 0
         self.splits = {split: PackedSplit(self.folder, split, task) for split in SPLITS}
 
     @property
@@ -55,10 +54,9 @@ class DataModule(LightningDataModule):
         return self.task.documents * self.task.length
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches from `first_step` to `steps`."""
+        """Return the batches of a stretch; Lightning tells its sampler which."""
         split = self.splits["train"]
-        order = TrainingOrder(len(split), self.batch_size, self.seed, self.first_step, self.steps)
-        return self._loader(split, order)
+        return self._loader(split, TrainingOrder(len(split), self.batch_size, self.seed, self.stretch))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation split in order."""
@@ -87,25 +85,26 @@ class DataModule(LightningDataModule):
 
 
 class TrainingOrder:
-    """Indices of the training batches `first` to `steps`.
+    """Indices of the training batches of one stretch.
 
     The examples of all epochs form one line, epoch e in the order of a permutation drawn from (seed, e); batch k is
-    its k-th stretch. An epoch that batches do not divide ends inside one, so no example is dropped.
+    its k-th piece. An epoch that batches do not divide ends inside one, so no example is dropped.
     """
 
-    def __init__(self, examples: int, batch_size: int, seed: int, first: int, steps: int) -> None:
-        """Raise ValueError if `first` is not a step of the run."""
-        if not 0 <= first <= steps:
-            raise ValueError(f"first_step={first}: expected 0 to steps={steps}")
+    def __init__(self, examples: int, batch_size: int, seed: int, stretch: int) -> None:
         self.examples, self.batch_size, self.seed = examples, batch_size, seed
-        self.first, self.steps = first, steps
+        self.stretch, self.number = stretch, 0
+
+    def set_epoch(self, number: int) -> None:
+        """Choose the stretch; Lightning calls this with its epoch, which is ours between two validations."""
+        self.number = number
 
     def __len__(self) -> int:
-        return self.steps - self.first
+        return self.stretch
 
     def __iter__(self) -> Iterator[np.ndarray]:
         epoch_order = lru_cache(maxsize=2)(self._epoch)
-        for step in range(self.first, self.steps):
+        for step in range(self.number * self.stretch, (self.number + 1) * self.stretch):
             start, end = step * self.batch_size, (step + 1) * self.batch_size
             parts = []
             while start < end:
