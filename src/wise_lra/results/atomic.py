@@ -6,9 +6,10 @@ import secrets
 from pathlib import Path
 
 
-def write_text(path: Path, text: str, overwrite: bool = True) -> None:
+def write_text(path: Path, text: str, overwrite: bool = True, durable: bool = True) -> None:
     """Write `text` to `path` through a temporary file beside it; parents are made.
 
+    With `durable` it is on disk when this returns, as a record must be and a sign of progress need not.
     Raises FileExistsError if `path` exists and `overwrite` is false; of several writers at once one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -16,15 +17,17 @@ def write_text(path: Path, text: str, overwrite: bool = True) -> None:
     try:
         with temporary.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if not overwrite:
             _claim(temporary, path)
         else:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def _claim(temporary: Path, path: Path) -> None:

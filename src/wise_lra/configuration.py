@@ -1,0 +1,257 @@
+"""Composing a run's configuration and checking all of it, in well under two seconds: nothing here imports torch."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pywt
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from wise_lra.signatures import parameters
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
+
+_GIVEN_LATER = {"d_model", "length", "channels"}  # arguments of a mixer or a bank that the model knows
+_BANDED = "wise_lra.mixers.WaveletSpace"
+_CHOICES = {
+    "data.source": ("auto", "release", "generated", "standin"),
+    "data.protocol": ("held-out", "lra"),
+    "trainer.accelerator": ("auto", "cpu", "gpu"),
+    "trainer.precision": ("auto", "32", "bf16"),
+    "trainer.progress": ("auto", "bar", "lines", "none"),
+    "logger.name": ("wandb", "csv"),
+    "logger.mode": ("auto", "online", "offline"),
+}
+_WHOLE = ("seed", "data.seed", "trainer.workers", "trainer.threads", "data.evaluation_examples")
+_OPTIONAL = ("trainer.threads", "data.evaluation_examples")
+_FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be run; the message names key, value and expectation."""
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """Return the checked configuration of one run.
+
+    Raises ConfigurationError, with one message for the user, on an unknown key or option, a missing or mistyped
+    argument, and sizes that do not fit together.
+    """
+    cfg = _composed(overrides)
+    check(cfg)
+    return cfg
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ConfigurationError if a run of this configuration could not even be built."""
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigurationError(f"{error.full_key}: {_first_line(error)}") from None
+    assert isinstance(plain, dict)
+    _check_attention(plain)
+    for path, node in _nodes(plain):
+        _bind(path, node)
+    _check_values(plain)
+    _check_sizes(plain)
+
+
+def options(group: str) -> list[str]:
+    """Return what may be chosen for a config group: the names of its files."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            return hydra_compose("train", overrides=list(overrides))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigurationError(_explained(str(error), overrides)) from None
+
+
+def _explained(message: str, overrides: Sequence[str]) -> str:
+    """Turn Hydra's message into one line that names key, value and what was expected."""
+    if unknown := re.search(r"Could not override '([^'@]+)", message):
+        key = unknown[1]
+        known = _keys(_plain_defaults())
+        parent = key.rpartition(".")[0]
+        near = difflib.get_close_matches(key, [*known, *_groups()], n=1, cutoff=0.6)
+        siblings = [name for name in known if name.rpartition(".")[0] == parent and "_target_" not in name]
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings or _groups())}"
+        return f"{_given(key, overrides)}: no such key; {hint}"
+    if missing := re.search(r"Could not find '([\w/]+)/([^/']+)'", message):
+        group, option = missing.groups()
+        if group.startswith("recipe"):
+            return f"recipe={group.removeprefix('recipe/')}/{option}: no such file in configs/recipe"
+        return f"{group}={option}: no such option; expected one of {', '.join(options(group))}"
+    return " ".join(message.split())
+
+
+def _given(key: str, overrides: Sequence[str]) -> str:
+    return next((text for text in overrides if text.lstrip("+~").startswith(f"{key}=")), key)
+
+
+def _plain_defaults() -> dict[str, Any]:
+    plain = OmegaConf.to_container(hydra_compose("train"), resolve=False)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _groups() -> list[str]:
+    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+
+
+def _keys(node: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key, value in node.items():
+        found.append(f"{prefix}{key}")
+        if isinstance(value, dict):
+            found += _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (path, node) for every node that names its constructor."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _nodes(value, f"{path}.{key}" if path else str(key))
+
+
+def _bind(path: str, node: dict[str, Any]) -> None:
+    """Hold a node against the signature of the constructor that it names."""
+    target = node["_target_"]
+    try:
+        accepted = parameters(target)
+    except LookupError as error:
+        raise ConfigurationError(f"{path}._target_={error}") from None
+    name = target.rpartition(".")[2]
+    for key, value in node.items():
+        if key in ("_target_", "_partial_"):
+            continue
+        if key not in accepted:
+            near = difflib.get_close_matches(key, accepted, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(accepted)}"
+            raise ConfigurationError(f"{path}.{key}={value}: {name} takes no such argument; {hint}")
+        if not isinstance(value, dict) and (expected := accepted[key].expects(value)):
+            raise ConfigurationError(f"{path}.{key}={value}: expected {expected}")
+    later = _GIVEN_LATER if node.get("_partial_") else set()
+    for key, parameter in accepted.items():
+        if parameter.required and key not in node and key not in later:
+            raise ConfigurationError(f"{path}.{key}: missing; {name} needs it ({parameter.annotation})")
+
+
+def _check_attention(cfg: dict[str, Any]) -> None:
+    """Check that a backbone that holds an attention has one, and that another is not given one in vain."""
+    attention, backbone, mixer = cfg["attention"], cfg["backbone"]["name"], cfg["backbone"]["mixer"]
+    given = f"attention={attention['name']}: backbone={backbone}"
+    if mixer is None or mixer.get("attention", mixer) is None:
+        some = ", ".join(name for name in options("attention") if name != "none")
+        raise ConfigurationError(f"{given} holds an attention; expected one of {some}")
+    if attention["mixer"] not in (None, mixer, mixer.get("attention")):
+        raise ConfigurationError(f"{given} holds no attention; leave it out")
+
+
+def _check_values(cfg: dict[str, Any]) -> None:
+    for key, allowed in _CHOICES.items():
+        value = _at(cfg, key)
+        if value is not None and str(value) not in allowed:
+            raise ConfigurationError(f"{key}={value}: expected one of {', '.join(allowed)}")
+    for key in _WHOLE:
+        value = _at(cfg, key)
+        least = 1 if key in _OPTIONAL else 0
+        if value is None and key in _OPTIONAL:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            more = " or null" if key in _OPTIONAL else ""
+            raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more{more}")
+    for key in _FLAGS:
+        if not isinstance(_at(cfg, key), bool):
+            raise ConfigurationError(f"{key}={_at(cfg, key)}: expected true or false")
+
+
+def _check_sizes(cfg: dict[str, Any]) -> None:
+    """Check what the constructors would refuse after torch is there."""
+    model, recipe = cfg["model"], cfg["recipe"]
+    for key in ("d_model", "depth", "mlp_dim", "length"):
+        _at_least(f"model.{key}", model[key], 1)
+    for key in ("steps", "batch_size", "warmup_steps", "validate_every"):
+        _at_least(f"recipe.{key}", recipe[key], 1)
+    if not 0 <= model["dropout"] < 1:
+        raise ConfigurationError(f"model.dropout={model['dropout']}: expected a probability in [0, 1)")
+    for path, node in _nodes(cfg["backbone"]["mixer"], "backbone.mixer"):
+        if "heads" in node:
+            _check_heads(node["heads"], node["qkv_dim"])
+        if node["_target_"] == _BANDED:
+            _check_bands(path, node, model["length"] + (model["pool"] == "cls"))
+
+
+def _check_heads(heads: int, qkv_dim: int) -> None:
+    _at_least("heads.number", heads, 1)
+    if qkv_dim % heads:
+        raise ConfigurationError(
+            f"heads.number={heads}: does not divide heads.qkv_dim={qkv_dim}; expected a divisor of it"
+        )
+
+
+def _check_bands(path: str, node: dict[str, Any], positions: int) -> None:
+    bank, attention = node["bank"], node["attention"]
+    level = bank["level"]
+    _at_least("wavelet.level", level, 1)
+    taps = bank.get("taps")
+    if "wavelet" in bank:
+        taps = _filter_length(bank["wavelet"])
+    elif taps is not None and (taps < 2 or taps % 2):
+        raise ConfigurationError(f"wavelet.taps={taps}: expected an even number, 2 or more")
+    if taps is not None and level > (deepest := pywt.dwt_max_level(positions, taps)):
+        raise ConfigurationError(
+            f"wavelet.level={level}: too deep for {positions} positions and filters of {taps} taps; "
+            f"expected 1 to {deepest}" if deepest else
+            f"wavelet.level={level}: filters of {taps} taps are too long for {positions} positions"
+        )
+    if node["fit_parameters"] and "heads" in attention:
+        bands, width = level + 1, attention["qkv_dim"]
+        if width // bands == 0 or (width // bands) % attention["heads"]:
+            raise ConfigurationError(
+                f"heads.number={attention['heads']}: does not divide {width // bands}, the share of "
+                f"heads.qkv_dim={width} of each of {bands} bands; change one of them or wavelet.level, "
+                "or set preset.fit_parameters=false"
+            )
+
+
+def _filter_length(wavelet: str) -> int:
+    """Return the taps of a PyWavelets name, or of db39 to db128, which PyWavelets lacks."""
+    if wavelet in pywt.wavelist(kind="discrete"):
+        return int(pywt.Wavelet(wavelet).dec_len)
+    name = re.fullmatch(r"db([1-9]\d{0,2})", wavelet)
+    if name and int(name[1]) <= 128:
+        return 2 * int(name[1])
+    near = difflib.get_close_matches(wavelet, pywt.wavelist(kind="discrete"), n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "expected a discrete wavelet of PyWavelets"
+    raise ConfigurationError(f"wavelet.name={wavelet}: no such wavelet; {hint}")
+
+
+def _at_least(key: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more")
+
+
+def _at(cfg: dict[str, Any], key: str) -> Any:
+    node: Any = cfg
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,35 @@
+"""What made a record: versions and commit, and whether the sources were as committed."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_SOURCES = ("src", "configs", "scripts", "pyproject.toml", "constraints.txt")
+_PACKAGES = ("wise-lra", "torch", "pytorch-lightning", "hydra-core", "numpy", "PyWavelets", "wandb")
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of the packages that decide a result."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def commit() -> str:
+    """Return the commit that is checked out, "unknown" outside a git checkout."""
+    return _git("rev-parse", "HEAD").strip() or "unknown"
+
+
+def dirty() -> bool:
+    """Tell whether sources or configs differ from the commit; results that runs write do not count."""
+    return bool(_git("status", "--porcelain", "--", *_SOURCES).strip())
+
+
+@cache
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout

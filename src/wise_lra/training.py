@@ -1,0 +1,142 @@
+"""Training: the recipe, its learning rate, and the one LightningModule."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from wise_lra.data.batch import Batch
+
+Schedule = Literal["rsqrt", "cosine"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the same for every backbone of a task and preset.
+
+    Args:
+        steps: optimiser steps of the whole run.
+        batch_size: examples a step.
+        lr: base learning rate; "rsqrt" divides it by sqrt(step), so 0.05 there is 0.0016 at step 1,000.
+        warmup_steps: steps of linear warm-up.
+        schedule: "rsqrt" or "cosine" (to zero at the last step).
+        weight_decay: decoupled (AdamW), on every parameter as in LRA's code.
+        validate_every: steps between two validations; the last step is always validated.
+        clip: greatest norm of the gradient, or None.
+
+    Raises:
+        ValueError: a number out of range, or an unknown schedule.
+    """
+
+    steps: int
+    batch_size: int
+    lr: float
+    warmup_steps: int
+    schedule: Schedule
+    weight_decay: float
+    validate_every: int
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        least = {"steps": 1, "batch_size": 1, "warmup_steps": 1, "validate_every": 1, "lr": 0, "weight_decay": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"recipe.{name}={getattr(self, name)}: expected at least {low}")
+        if self.schedule not in ("rsqrt", "cosine"):
+            raise ValueError(f"recipe.schedule={self.schedule!r}: expected 'rsqrt' or 'cosine'")
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"recipe.clip={self.clip}: expected a positive norm, or null")
+
+    @property
+    def stretches(self) -> int:
+        """Number of stretches of `validate_every` steps, the last perhaps shorter."""
+        return -(-self.steps // self.validate_every)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of a step, counted from 1 (LRA, lra_benchmarks/utils/train_utils.py).
+
+        rsqrt: lr * min(1, step / warm-up) / sqrt(max(step, warm-up)). cosine: the same warm-up, then one half
+        wave over the steps that are left, so that it never restarts.
+        """
+        warm = min(1.0, step / self.warmup_steps)
+        if self.schedule == "rsqrt":
+            return self.lr * warm / math.sqrt(max(step, self.warmup_steps))
+        progress = max(0.0, step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.lr * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+_CHECKED_EVERY = 20  # steps between looks at the loss: each makes a GPU wait for the host
+
+
+class Diverged(RuntimeError):
+    """The loss is not finite any more."""
+
+
+class Training(LightningModule):
+    """Cross-entropy training of a classifier by a `Recipe`, one stretch between validations a Lightning epoch.
+
+    Dropout of stretch k depends on (seed, k) alone, as the data's order depends on (seed, step): a run resumed
+    at the end of a stretch goes on as if it had never stopped.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, seed: int) -> None:
+        super().__init__()
+        self.model, self.recipe, self.seed = model, recipe, seed
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return logits (batch, classes)."""
+        return self.model(tokens, mask)
+
+    def on_train_epoch_start(self) -> None:
+        """Set the noise of this stretch."""
+        torch.manual_seed((self.seed << 20) + self.current_epoch)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Return the loss of a batch. Raises Diverged where it is not finite."""
+        loss, accuracy = self._measure(batch)
+        if self.global_step % _CHECKED_EVERY == 0 and not torch.isfinite(loss):
+            raise Diverged(
+                f"the loss is {loss.item()} at step {self.global_step + 1}: lower recipe.lr, "
+                "lengthen recipe.warmup_steps or set recipe.clip=1.0"
+            )
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log_dict({"train/loss": loss, "train/accuracy": accuracy, "train/lr": rate})
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """End the run at its last step, inside a stretch if need be; Lightning validates before it stops."""
+        if self.global_step == self.recipe.steps:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Add a batch to the validation means."""
+        self._evaluate("validation", batch)
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        """Add a batch to the test means."""
+        self._evaluate("test", batch)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Return AdamW(0.9, 0.98, 1e-9) with the recipe's rate, set anew at every step."""
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=1.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=recipe.weight_decay
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: recipe.learning_rate(done + 1))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _evaluate(self, split: str, batch: Batch) -> None:
+        loss, accuracy = self._measure(batch)
+        values = {f"{split}/loss": loss, f"{split}/accuracy": accuracy}
+        self.log_dict(values, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+
+    def _measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return mean cross-entropy and share of right answers, both float32 scalars."""
+        logits = self.model(batch.tokens, batch.mask).float()
+        right = (logits.argmax(dim=-1) == batch.labels).float().mean()
+        return cross_entropy(logits, batch.labels), right
