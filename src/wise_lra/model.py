@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wise_lra.mixers import MixerFactory
+from wise_lra.mixers.mixer import MixerFactory
 
 Positions = Literal["sinusoidal", "learned"]
 Pool = Literal["cls", "mean"]

@@ -1,0 +1,73 @@
+# `make` lists the targets. Nothing has to be installed first but Python 3.11 or newer.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+RUN := $(BIN)/python
+
+# What reproduce-lra, data and status take: make reproduce-lra PRESET=lra TASKS=image,text SEEDS=0..4
+PRESET ?=
+TASKS ?=
+BACKBONES ?=
+ATTENTIONS ?=
+SEEDS ?=
+DATA ?=
+SOURCE ?=
+JOBS ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce-lra status data tables reference lint format test test-slow clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo "  options of reproduce-lra, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
+	@echo "  ATTENTIONS=softmax SEEDS=0..4 DATA=/folder/of/archives SOURCE=auto|release|generated|standin JOBS=2 ARGS='key=value'"
+
+setup: .venv/ready ## create .venv and install the pinned dependencies
+
+.venv/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or say make PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up .venv with $(PYTHON) (about a minute, and 1.5 GB; more where torch comes with CUDA)"
+	@$(PYTHON) -m venv .venv || { echo "error: $(PYTHON) -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
+	@$(RUN) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
+		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" $(ARGS)
+
+status: setup ## show the grid: done, running, failed, missing
+	@$(RUN) scripts/status.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
+		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)"
+
+data: setup ## prepare the data of TASKS and say what they are
+	@$(RUN) scripts/prepare_data.py --preset "$(PRESET)" --tasks "$(TASKS)" --source "$(SOURCE)" --archives "$(DATA)"
+
+tables: setup ## build results/TABLE.md, .csv and .tex from results/records
+	@$(RUN) scripts/tables.py
+
+reference: setup ## keep this machine's records as the project's own, and put their table into README.md
+	@$(RUN) scripts/tables.py --adopt
+
+lint: .venv/ready-dev ## check style (ruff) and types (mypy)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: .venv/ready-dev ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: .venv/ready-dev ## run the tests (under 5 minutes on two cores, no network)
+	@$(RUN) -m pytest -q -n 2
+
+test-slow: .venv/ready-dev ## run the slow tests as well
+	@$(RUN) -m pytest -q -n 2 -m "slow or not slow"
+
+clean: ## remove the virtual environment and caches; data, runs and records stay
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,138 @@
+"""Oracle: the hand-written list of choices and mistakes; a mistake must end in one line within two seconds."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wise_lra.configuration import CONFIGS, TASKS, ConfigurationError, compose, options
+from wise_lra.signatures import parameters
+
+ROOT = Path(__file__).parents[1]
+ATTENTIONS = [name for name in options("attention") if name != "none"]
+BACKBONES = options("backbone")
+
+
+@pytest.mark.parametrize("preset", options("preset"))
+@pytest.mark.parametrize("task", TASKS)
+def test_every_cell_composes(preset: str, task: str) -> None:
+    for backbone, attention in itertools.product(BACKBONES, ATTENTIONS):
+        choice = "none" if backbone == "fnet" else attention
+        cfg = compose([f"preset={preset}", f"task={task}", f"backbone={backbone}", f"attention={choice}"])
+        assert (cfg.preset.name, cfg.task.name, cfg.backbone.name) == (preset, task, backbone)
+        assert cfg.attention.name == choice
+
+
+def test_every_option_of_every_group_composes() -> None:
+    for group in ("trainer", "logger"):
+        for option in options(group):
+            assert compose([f"{group}={option}"])
+
+
+@pytest.mark.parametrize("preset", options("preset"))
+@pytest.mark.parametrize("task", TASKS)
+def test_backbones_share_recipe_and_budget(preset: str, task: str) -> None:
+    recipes = [compose([f"preset={preset}", f"task={task}", f"backbone={b}"]).recipe for b in BACKBONES]
+    assert all(recipe == recipes[0] for recipe in recipes)
+
+
+def test_lra_is_the_base_transformer_of_the_reference() -> None:
+    """LRA's table: d_model, heads, depth, qkv, mlp, batch, steps, lr, warm-up, schedule, dropout, pool."""
+    rows = {
+        "listops": (512, 8, 4, 512, 1024, 32, 5000, 0.05, 1000, "rsqrt", 0.1, "cls"),
+        "text": (256, 4, 4, 256, 1024, 32, 20000, 0.05, 8000, "rsqrt", 0.1, "cls"),
+        "retrieval": (128, 4, 4, 128, 512, 32, 5000, 0.05, 8000, "rsqrt", 0.1, "cls"),
+        "image": (128, 8, 1, 64, 128, 256, 35000, 0.0005, 175, "cosine", 0.3, "cls"),
+        "pathfinder": (32, 4, 4, 16, 32, 512, 62400, 0.001, 312, "cosine", 0.2, "mean"),
+    }
+    for task, row in rows.items():
+        cfg = compose([f"task={task}", "preset=lra", "backbone=vanilla"])
+        model, heads, recipe = cfg.model, cfg.heads, cfg.recipe
+        found = (
+            *(model.d_model, heads.number, model.depth, heads.qkv_dim, model.mlp_dim, recipe.batch_size),
+            *(recipe.steps, recipe.lr, recipe.warmup_steps, recipe.schedule, model.dropout, model.pool),
+        )
+        assert found == row
+
+
+MISTAKES = [
+    (["recipe.stepz=5"], "recipe.stepz=5", "recipe.steps"),
+    (["tusk=listops"], "tusk=listops", "task"),
+    (["backbone=wise"], "backbone=wise", "wise_fixed"),
+    (["task=path"], "task=path", "pathfinder"),
+    (["preset=lra2"], "preset=lra2", "quick"),
+    (["recipe.lr=fast"], "recipe.lr=fast", "float"),
+    (["recipe.schedule=linear"], "recipe.schedule=linear", "cosine"),
+    (["+recipe.momentum=0.9"], "recipe.momentum=0.9", "Recipe"),
+    (["~recipe.lr"], "recipe.lr", "missing"),
+    (["~model.depth"], "model.depth", "missing"),
+    (["wavelet.level=9"], "wavelet.level=9", "expected 1 to"),
+    (["wavelet.taps=7"], "wavelet.taps=7", "even"),
+    (["backbone=wise_fixed", "wavelet.name=bd4"], "wavelet.name=bd4", "db4"),
+    (["heads.number=3"], "heads.number=3", "divisor"),
+    (["preset=lra", "heads.number=512"], "heads.number=512", "256"),
+    (["model.pool=max"], "model.pool=max", "mean"),
+    (["model.dropout=1.5"], "model.dropout=1.5", "[0, 1)"),
+    (["backbone=fnet", "attention=softmax"], "attention=softmax", "holds no attention"),
+    (["backbone=vanilla", "attention=none"], "attention=none", "softmax"),
+    (["attention=none"], "attention=none", "softmax"),
+    (["data.source=magic"], "data.source=magic", "standin"),
+    (["trainer.accelerator=tpu"], "trainer.accelerator=tpu", "gpu"),
+    (["seed=x"], "seed=x", "whole number"),
+    (["recipe.steps=0"], "recipe.steps=0", "1 or more"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "named", "expected"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_a_mistake_is_named(overrides: list[str], named: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        compose(overrides)
+    message = str(caught.value)
+    assert named in message
+    assert expected in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("override", ["recipe.stepz=5", "wavelet.level=9", "heads.number=3"])
+def test_a_mistake_ends_train_at_once(override: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "task=listops", "backbone=wise_adaptive", override]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    begin = time.perf_counter()
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {override}")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+    assert time.perf_counter() - begin < 2
+
+
+def test_help_names_every_option() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/train.py"), "--help"], capture_output=True, text=True, check=True
+    )
+    for group in ("task", "backbone", "attention", "preset", "trainer", "logger"):
+        for option in options(group):
+            assert option in done.stdout, (group, option)
+
+
+def test_signatures_read_from_source_equal_those_of_python() -> None:
+    import inspect
+
+    from hydra.utils import get_object
+
+    targets = {"wise_lra.model.classifier", "wise_lra.training.Recipe", "wise_lra.data.task.Task"}
+    for file in CONFIGS.rglob("*.yaml"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if "_target_:" in line:
+                targets.add(line.split("_target_:")[1].strip())
+    for target in targets:
+        expected = inspect.signature(get_object(target)).parameters
+        found = parameters(target)
+        assert list(found) == list(expected), target
+        for name, parameter in expected.items():
+            assert found[name].required == (parameter.default is parameter.empty), (target, name)

@@ -1,0 +1,106 @@
+"""Oracle: DESIGN's table of who may import whom, held against every import statement in the package and scripts."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "wise_lra"
+
+STANDARD = {"standard"}
+TRAINING = {"torch", "pytorch_lightning", "rich"}
+RULES = {
+    "wavelets": {"torch", "pywt", "numpy"},
+    "mixers": {"torch", "wise_lra.wavelets"},
+    "model": {"torch", "wise_lra.mixers"},
+    "data": {"torch", "numpy", "scipy", "numba", "PIL", "tensorflow_datasets", "array_record", "etils"},
+    "data/module": {"torch", "numpy", "pytorch_lightning"},
+    "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},
+    "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},
+    "tracking": {"pytorch_lightning", "wandb"},
+    "provenance": set(),
+    "signatures": set(),
+    "configuration": {"hydra", "omegaconf", "pywt", "wise_lra.signatures"},
+    "grid": {"rich", "wise_lra.results"},
+    "results": {"numpy", "scipy", "rich"},
+    "experiment": None,  # the composition root sees every room
+    "__init__": set(),
+}
+SCRIPTS = {
+    "rich",
+    "wise_lra.experiment",
+    "wise_lra.results",
+    "wise_lra.data",
+    "wise_lra.grid",
+    "wise_lra.configuration",
+    "wise_lra.training",
+    "hydra",
+    "omegaconf",
+    "torch",
+    "numpy",
+    "PIL",
+}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield every absolute name that a module imports, wherever the statement stands."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def outside(names: Iterator[str], allowed: set[str], own: str) -> list[str]:
+    """Return the names that are neither the standard library's, nor the room's own, nor allowed."""
+    import sys
+
+    return [
+        name
+        for name in names
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(name == room or name.startswith(f"{room}.") for room in {*allowed, own})
+    ]
+
+
+def rule_of(file: Path) -> tuple[str, set[str] | None]:
+    """Return the room of a file, and what it may import; None where it may see everything."""
+    place = file.relative_to(PACKAGE).with_suffix("").as_posix()
+    room = place.split("/")[0]
+    return room, RULES[place if place in RULES else room]
+
+
+def faults(file: Path, source: str) -> list[str]:
+    room, allowed = rule_of(file)
+    if allowed is None:
+        return []
+    return outside(imports(ast.parse(source)), allowed, f"wise_lra.{room}")
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: f.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_only_what_it_may(file: Path) -> None:
+    assert faults(file, file.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "scripts").glob("*.py")), ids=lambda f: f.name)
+def test_scripts_import_only_rooms_and_nothing_imports_scripts(file: Path) -> None:
+    assert outside(imports(ast.parse(file.read_text(encoding="utf-8"))), SCRIPTS, "-") == []
+    users = [*PACKAGE.rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    assert not [user for user in users if f"import {file.stem}\n" in user.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize(
+    ("room", "statement"),
+    [
+        ("wavelets/transform.py", "import pytorch_lightning"),
+        ("mixers/softmax.py", "from wise_lra.data import Batch"),
+        ("results/record.py", "import torch"),
+        ("data/packed.py", "from pytorch_lightning import LightningDataModule"),
+        ("configuration.py", "def f():\n    import torch"),
+        ("grid/cells.py", "from wise_lra.experiment import train"),
+    ],
+)
+def test_the_rule_finds_a_breach(room: str, statement: str) -> None:
+    assert faults(PACKAGE / room, statement)
