@@ -1,32 +1,42 @@
-"""Build results/TABLE.md, .csv and .tex and README's table from records and published numbers alone."""
+"""Build results/TABLE.md, .csv and .tex from records and published numbers alone.
+
+README.md shows another set of records: those in results/reference, which the project keeps in git.
+"""
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from wise_lra.results import latex, markdown, spreadsheet, tables
 from wise_lra.results.atomic import write_text
-from wise_lra.results.published import read_published
-from wise_lra.results.record import read_all
+from wise_lra.results.published import Numbers, read_published
+from wise_lra.results.record import Record, read_all
 
 
 def main() -> int:
     """Return 0; 1 if --check finds a stale file; 2 if a file cannot be read or README lacks the markers."""
     options = parse_options()
     try:
-        records, numbers = read_all(options.records), read_published(options.published)
-        built = tables.build_all(records, numbers)
-        files = contents(built, options.out, options.readme)
+        numbers = read_published(options.published)
+        if options.check:
+            return check(front(options.reference, numbers, options.readme))
+        records = read_all(options.records)
+        if options.adopt:
+            adopt(records, options.reference)
+            files = front(options.reference, numbers, options.readme)
+        else:
+            files = pages(records, numbers, options.out)
     except (ValueError, OSError) as error:
         print(f"tables: {error}", file=sys.stderr)
         return 2
-    if options.check:
-        return check(files)
     for path, text in files.items():
         write_text(path, text)
-    show([tables.build(records, numbers, options.preset)] if options.preset else built)
-    if not records:
+    presets = (options.preset,) if options.preset else tables.PRESETS
+    shown = [record for record in records if record.preset in presets]
+    show(shown, numbers)
+    if not shown:
         print(f"No records under {options.records}: `make reproduce-lra` makes them; until then, dashes.")
     return 0
 
@@ -35,46 +45,69 @@ def parse_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     option = parser.add_argument
-    option("--records", type=Path, default=Path("results/records"), help="folder of records")
+    option("--records", type=Path, default=Path("results/records"), help="folder of this machine's records")
     option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
     option("--out", type=Path, default=Path("results"), help="folder of TABLE.md, TABLE.csv and TABLE.tex")
+    option("--reference", type=Path, default=Path("results/reference"), help="folder of the records kept in git")
     option("--readme", type=Path, default=Path("README.md"), help="file that holds the table markers")
-    option("--preset", help="print this preset only; the files always hold all")
-    option("--check", action="store_true", help="write nothing; exit 1 and name the files that are stale")
+    option("--preset", help="print this one; by default quick, lra and paper. The files always hold all")
+    option("--adopt", action="store_true", help="copy the records to --reference and refresh README's table")
+    option("--check", action="store_true", help="write nothing; exit 1 if README's table is stale")
     return parser.parse_args()
 
 
-def contents(built: list[tables.Table], out: Path, readme: Path) -> dict[Path, str]:
-    """Return the text of every file; ValueError or OSError if README cannot take its table."""
-    link = Path(os.path.relpath(out / "TABLE.md", readme.parent)).as_posix()
-    try:
-        front = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(built, link))
-    except ValueError as error:
-        raise ValueError(f"{readme}: {error}") from error
+def pages(records: list[Record], numbers: Numbers, out: Path) -> dict[Path, str]:
+    """Return the text of the three files of a set of records."""
+    built = tables.build_all(records, numbers)
     return {
         out / "TABLE.md": markdown.page(built),
         out / "TABLE.csv": spreadsheet.to_csv(built),
         out / "TABLE.tex": latex.latex(built),
-        readme: front,
     }
+
+
+def front(reference: Path, numbers: Numbers, readme: Path) -> dict[Path, str]:
+    """Return README with the table of the reference, and the page it links to.
+
+    Raises ValueError or OSError if a record cannot be read or README cannot take the table.
+    """
+    built = tables.build_all(read_all(reference), numbers)
+    page = reference / "TABLE.md"
+    link = Path(os.path.relpath(page, readme.parent)).as_posix()
+    try:
+        text = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(built, link))
+    except ValueError as error:
+        raise ValueError(f"{readme}: {error}") from error
+    return {readme: text, page: markdown.page(built)}
+
+
+def adopt(records: list[Record], reference: Path) -> None:
+    """Copy the records of the true presets to the reference, in place of all that it has of these presets."""
+    own = [record for record in records if record.preset in tables.PRESETS]
+    if dirty := [record for record in own if record.dirty]:
+        print(f"note: {len(dirty)} records were made with uncommitted changes", file=sys.stderr)
+    for preset in {record.preset for record in own}:
+        shutil.rmtree(reference / preset, ignore_errors=True)
+    for record in own:
+        record.write(reference)
 
 
 def check(files: dict[Path, str]) -> int:
     """Name every file whose text on disk is not what the records give."""
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
-        print(f"{path} is stale: run `make tables`", file=sys.stderr)
+        print(f"{path} is stale: run `make reference`, or take back the change", file=sys.stderr)
     return int(bool(stale))
 
 
-def show(built: list[tables.Table]) -> None:
+def show(records: list[Record], numbers: Numbers) -> None:
     """Print the tables, as wide as the terminal; wide enough for whole lines where there is none."""
     from rich.console import Console
 
     from wise_lra.results.terminal import drawn
 
     console = Console(width=None if sys.stdout.isatty() else 180)
-    for table in built:
+    for table in tables.build_all(records, numbers):
         console.print(drawn(table))
 
 

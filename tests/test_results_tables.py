@@ -231,33 +231,48 @@ def script(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-PLACES = {"records": "results/records", "out": "results", "readme": "README.md"}
+PLACES = {
+    "records": "results/records",
+    "out": "results",
+    "readme": "README.md",
+    "reference": "results/reference",
+}
 
 
-def test_the_script_writes_checks_and_finds_stale_files(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    assert script(tmp_path).returncode == 2, "README.md is not there"
-    readme.write_text(f"# Title\n{markdown.BEGIN}\nold\n{markdown.END}\nend\n")
+def test_the_script_writes_the_tables_of_this_machine(tmp_path: Path) -> None:
     empty = script(tmp_path)
     assert empty.returncode == 0, empty.stderr
     assert "No records under" in empty.stdout
-    for record in five(0.7):
+    for record in [*five(0.7), run("text", 0.9, preset="quick-0a1b2c3d")]:
         record.write(tmp_path / "results" / "records")
-    stale = script(tmp_path, "--check")
-    assert stale.returncode == 1
-    assert all(
-        f"{name} is stale" in stale.stderr for name in ("TABLE.md", "TABLE.csv", "TABLE.tex", "README.md")
-    )
-    written = script(tmp_path, "--preset=quick")
+    written = script(tmp_path)
     assert "70.00 ±" in written.stdout
-    assert readme.read_text().startswith(f"# Title\n{markdown.BEGIN}\n**preset=quick**")
-    assert "[results/TABLE.md](results/TABLE.md)" in readme.read_text()
-    assert script(tmp_path, "--check").returncode == 0
+    assert "90.00 ±" not in written.stdout, "a changed preset is printed only when asked for"
+    assert "90.00 ±" in script(tmp_path, "--preset=quick-0a1b2c3d").stdout
+    for name in ("TABLE.md", "TABLE.csv", "TABLE.tex"):
+        assert "70.00" in (tmp_path / "results" / name).read_text()
     next((tmp_path / "results" / "records").rglob("*.json")).write_text("{")
     broken = script(tmp_path)
     assert broken.returncode == 2
     assert "seed0.json: not a record" in broken.stderr
     assert "Traceback" not in broken.stderr
+
+
+def test_readme_shows_the_adopted_records_and_is_found_stale(tmp_path: Path) -> None:
+    for record in five(0.7):
+        record.write(tmp_path / "results" / "records")
+    assert script(tmp_path, "--adopt").returncode == 2, "README.md is not there"
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n{markdown.BEGIN}\nold\n{markdown.END}\nend\n")
+    stale = script(tmp_path, "--check")
+    assert stale.returncode == 1
+    assert "README.md is stale" in stale.stderr
+    assert script(tmp_path, "--adopt").returncode == 0
+    assert readme.read_text().startswith(f"# Title\n{markdown.BEGIN}\n**preset=quick**")
+    assert "[results/reference/TABLE.md](results/reference/TABLE.md)" in readme.read_text()
+    assert script(tmp_path, "--check").returncode == 0
+    run("listops", 0.8, seed=1).write(tmp_path / "results" / "reference")
+    assert script(tmp_path, "--check").returncode == 1
 
 
 def test_no_torch_and_no_slow_import() -> None:
@@ -274,7 +289,6 @@ def test_a_thousand_records(tmp_path: Path, record_property: Any) -> None:
                 path = record.path(tmp_path / "results" / "records")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(record.to_json())
-    (tmp_path / "README.md").write_text(f"{markdown.BEGIN}\n{markdown.END}\n")
     start = time.perf_counter()
     assert script(tmp_path).returncode == 0
     seconds = time.perf_counter() - start
