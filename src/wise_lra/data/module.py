@@ -31,8 +31,13 @@ class DataModule(LightningDataModule):
         seed: int,
         workers: int = 0,
         evaluation_batch_size: int | None = None,
+        evaluation_examples: int | None = None,
     ) -> None:
-        """Map the splits of `folder`, as `prepare` made it. Raises ValueError on a size below one."""
+        """Map the splits of `folder`, as `prepare` made it.
+
+        `evaluation_examples` validates and tests on so many at most: the same ones in every run, drawn without
+        regard to their labels. Raises ValueError on a size below one.
+        """
         super().__init__()
         for name, value in (("batch_size", batch_size), ("stretch", stretch)):
             if value < 1:
@@ -41,12 +46,20 @@ class DataModule(LightningDataModule):
         self.batch_size, self.stretch, self.seed, self.workers = batch_size, stretch, seed, workers
         self.evaluation_batch_size = evaluation_batch_size or batch_size
         self.splits = {split: PackedSplit(self.folder, split, task) for split in SPLITS}
+        self.chosen = {
+            split: _drawn(len(self.splits[split]), None if split == "train" else evaluation_examples)
+            for split in SPLITS
+        }
 
     @property
     def majority(self) -> float:
         """Share of the most frequent class in test: the accuracy of a model that has learned nothing."""
-        labels = self.splits["test"].labels
+        labels = self.splits["test"].labels[self.chosen["test"]]
         return float(np.bincount(labels).max() / len(labels))
+
+    def count(self, split: str) -> int:
+        """Return how many examples of a split are used."""
+        return len(self.chosen[split])
 
     @property
     def tokens_per_example(self) -> int:
@@ -68,7 +81,7 @@ class DataModule(LightningDataModule):
 
     def _in_order(self, name: str) -> DataLoader[Batch]:
         split = self.splits[name]
-        return self._loader(split, InOrder(len(split), self.evaluation_batch_size))
+        return self._loader(split, InOrder(self.chosen[name], self.evaluation_batch_size))
 
     def _loader(self, split: PackedSplit, order: "TrainingOrder | InOrder") -> DataLoader[Batch]:
         return DataLoader(
@@ -119,17 +132,26 @@ class TrainingOrder:
 
 
 class InOrder:
-    """Indices of all examples, batch by batch."""
+    """The given indices, batch by batch."""
 
-    def __init__(self, examples: int, batch_size: int) -> None:
-        self.examples, self.batch_size = examples, batch_size
+    def __init__(self, indices: np.ndarray, batch_size: int) -> None:
+        self.indices, self.batch_size = indices, batch_size
 
     def __len__(self) -> int:
-        return -(-self.examples // self.batch_size)
+        return -(-len(self.indices) // self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for start in range(0, self.examples, self.batch_size):
-            yield np.arange(start, min(start + self.batch_size, self.examples))
+        for start in range(0, len(self.indices), self.batch_size):
+            yield self.indices[start : start + self.batch_size]
+
+
+def _drawn(examples: int, most: int | None) -> np.ndarray:
+    """Return the indices of all examples, or of `most` that a fixed draw picks, in their own order."""
+    if most is None or most >= examples:
+        return np.arange(examples)
+    if most < 1:
+        raise ValueError(f"evaluation_examples={most}: expected at least 1")
+    return np.sort(np.random.default_rng(0).permutation(examples)[:most])
 
 
 class _Batches(Dataset[Batch]):
