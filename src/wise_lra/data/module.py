@@ -67,9 +67,11 @@ class DataModule(LightningDataModule):
         return self.task.documents * self.task.length
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches of a stretch; Lightning tells its sampler which."""
+        """Return the batches of a stretch: the present one, then those that Lightning tells its sampler."""
         split = self.splits["train"]
-        return self._loader(split, TrainingOrder(len(split), self.batch_size, self.seed, self.stretch))
+        order = TrainingOrder(len(split), self.batch_size, self.seed, self.stretch)
+        order.set_epoch(self.trainer.current_epoch if self.trainer else 0)
+        return self._loader(split, order)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation split in order."""
