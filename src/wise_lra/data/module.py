@@ -96,6 +96,7 @@ class DataModule(LightningDataModule):
             if self.workers
             else None,  # as CUDA and array_record need it
             persistent_workers=self.workers > 0,
+            generator=torch.Generator(),  # its draws must not move the generator that dropout uses
         )
 
 
