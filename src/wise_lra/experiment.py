@@ -236,10 +236,10 @@ def _trained(run: Run) -> Record:
             "majority": data.majority,
         },
         metrics={
-            "test_accuracy": tested["test/accuracy"],
+            "test_accuracy": exact(tested["test/accuracy"], data.count("test")),
             "test_loss": tested["test/loss"],
             "test_examples": data.count("test"),
-            "validation_accuracy": best["validation_accuracy"],
+            "validation_accuracy": exact(best["validation_accuracy"], data.count("validation")),
             "validation_loss": best["validation_loss"],
             "best_step": best["step"],
         },
@@ -251,7 +251,7 @@ def _trained(run: Run) -> Record:
             "examples": recipe.steps * recipe.batch_size,
         },
         parameters=parameters,
-        seconds={**history.seconds, "total": time.perf_counter() - begin},
+        seconds={**history.seconds, "total": history.seconds_before + time.perf_counter() - begin},
         tokens_per_second=throughput.tokens_per_second,
         peak_memory_bytes=peak_memory(module.device),
         device=_device_name(trainer),
@@ -264,6 +264,11 @@ def _trained(run: Run) -> Record:
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         wandb_id=identity,
     )
+
+
+def exact(accuracy: float, examples: int) -> float:
+    """Return a share of examples that came as float32 as the fraction that it is."""
+    return round(accuracy * examples) / examples
 
 
 def _within_limit(cfg: DictConfig, model: torch.nn.Module) -> int:
@@ -353,6 +358,6 @@ def _silence() -> None:
         ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
         ".*exists and is not empty.*",  # a resumed run's folder
         ".*GPU available but not used.*",  # trainer=cpu was asked for
-        ".*checkpoint directory.*",
+        ".*LeafSpec.*",  # Lightning's own use of torch's pytree
     ):
         warnings.filterwarnings("ignore", message=message)

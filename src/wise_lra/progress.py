@@ -31,18 +31,21 @@ class History(Callback):
     def __init__(self) -> None:
         self.points: list[dict[str, Any]] = []
         self.seconds = {"train": 0.0, "validation": 0.0, "test": 0.0}
+        self.seconds_before = 0.0
         self.steps_here = 0
         self.seconds_here = 0.0
         self._sums = torch.zeros(3)
         self._begin = 0.0
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps."""
-        return {"points": self.points, "seconds": self.seconds}
+    def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the history in the checkpoint."""
+        checkpoint["history"] = {"points": self.points, "seconds": self.seconds}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what a checkpoint kept."""
-        self.points, self.seconds = state["points"], state["seconds"]
+    def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take it over when training goes on, but not when the best checkpoint is loaded to be tested."""
+        if trainer.state.fn == "fit":
+            self.points, self.seconds = checkpoint["history"]["points"], checkpoint["history"]["seconds"]
+            self.seconds_before = sum(self.seconds.values())
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Start the clock of a stretch."""

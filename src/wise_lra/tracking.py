@@ -50,15 +50,16 @@ def finish(logger: Logger, summary: dict[str, Any], exit_code: int = 0) -> str:
         return ""
     experiment = logger.experiment
     experiment.summary.update(summary)
-    offline, folder, url = experiment.offline, Path(experiment.dir).parent, experiment.url
+    offline, place = experiment.offline, os.path.relpath(Path(experiment.dir).parent)
+    address = "" if offline else experiment.url
     experiment.finish(exit_code=exit_code)
     if not offline:
-        return f"W&B: {url}"
-    place = os.path.relpath(folder)
+        return f"W&B: {address}"
     return f"W&B: offline; look at it with `wandb beta leet {place}`, upload it with `wandb sync {place}`"
 
 
 def _wandb_logger(settings: dict[str, Any], folder: Path, run: dict[str, Any], config: dict[str, Any]) -> Logger:
+    os.environ.setdefault("WANDB_SILENT", "true")  # its notes repeat on every run; `finish` returns the one that matters
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))  # else artifacts are staged in the home folder
     import wandb
     from pytorch_lightning.loggers import WandbLogger

@@ -112,4 +112,10 @@ def _half_band_roots(moments: int) -> np.ndarray:
             series = series + term
         value = n * _log_on_branch(4 * y * (1 - y), branch / n) + np.log(scale * series) - branch
         y = y - value * y * (1 - y) * series / n
-    return y
+    return np.concatenate([y, y[: (n - 1) // 2].conj()])
+
+
+def _log_on_branch(z: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Return the logarithm of z whose imaginary part is nearest to that of ``near``."""
+    log = np.log(z)
+    return log + 2j * np.pi * np.round((near - log).imag / (2 * np.pi))

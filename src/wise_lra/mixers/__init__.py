@@ -1,0 +1,17 @@
+"""Mixers: modules that map (batch, length, d_model) to the same shape, one file each."""
+
+from .fourier import FourierAttention, FourierMixer
+from .linear import LinearAttention
+from .mixer import Mixer, MixerFactory
+from .softmax import SoftmaxAttention
+from .wavelet_space import WaveletSpace
+
+__all__ = [
+    "FourierAttention",
+    "FourierMixer",
+    "LinearAttention",
+    "Mixer",
+    "MixerFactory",
+    "SoftmaxAttention",
+    "WaveletSpace",
+]
