@@ -1,16 +1,14 @@
-"""Pathfinder against statistics of images by the original generator, and LRA's file layout.
+"""Pathfinder's generator against statistics of images by the original one.
 
 golden/pathfinder32_statistics.json describes 400 images of size 32, contour length 14, drawn by the original
 generator (drewlinsley/pathfinder, ab9c130): what `statistics` below gives for them.
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage, stats
 
 from wise_lra.data import pathfinder
@@ -176,88 +174,3 @@ def test_a_contour_that_cannot_fit_ends_in_an_error(monkeypatch):
         pathfinder.generate(1, 0, contour_length=60)
     with pytest.raises(ValueError, match="valid"):
         next(pathfinder.generated({"valid": 1}, 0))
-
-
-LINE = "imgs/{folder} sample_{number}.png {number} {label} 1.0 14 4 2 0.5 1 1\n"
-
-
-@pytest.fixture
-def release(tmp_path):
-    """Two batches of ten images in LRA's layout: image k of batch n is all 10 n + k, save one pixel."""
-    (tmp_path / "metadata").mkdir()
-    for folder in (0, 1):
-        (tmp_path / f"imgs/{folder}").mkdir(parents=True)
-        lines = ""
-        for number in range(10):
-            pixels = np.full((32, 32), 10 * folder + number, np.uint8)
-            pixels[0, 1] = number % 2
-            Image.fromarray(pixels).save(tmp_path / f"imgs/{folder}/sample_{number}.png")
-            lines += LINE.format(folder=folder, number=number, label=number % 2)
-        (tmp_path / f"metadata/{folder}.npy").write_text(lines)
-    return tmp_path
-
-
-def test_read_gives_every_image_once_with_its_label(release):
-    examples = list(pathfinder.read(release))
-    assert [example.split for example in examples] == ["train"] * 16 + ["validation"] * 2 + ["test"] * 2
-    assert sorted(int(example.documents[0][0]) for example in examples) == list(range(20))
-    for example in examples:
-        (document,) = example.documents
-        assert (document.shape, document.dtype) == ((1024,), np.uint8)
-        assert document[1] == example.label
-    again = pathfinder.read(release)
-    assert all((a.documents[0] == b.documents[0]).all() for a, b in zip(examples, again, strict=True))
-
-
-def test_read_leaves_out_and_counts_empty_images(release):
-    (release / "imgs/1/sample_3.png").write_bytes(b"")
-    rejected = Counter()
-    examples = list(pathfinder.read(release, rejected))
-    assert rejected == {"empty file imgs/1/sample_3.png": 1}
-    assert 13 not in {int(example.documents[0][0]) for example in examples}
-    assert len(examples) == len(list(pathfinder.read(release))) == 19
-
-
-@pytest.mark.parametrize(
-    ("line", "error", "message"),
-    [
-        ("imgs/0 sample_0.png 0 1\n", ValueError, r"1\.npy:11: 4 columns, expected 11"),
-        (LINE.format(folder=0, number=1, label=2), ValueError, r"1\.npy:11: label '2', expected 0 or 1"),
-        (LINE.format(folder=0, number=77, label=1), FileNotFoundError, r"sample_77\.png: no such image"),
-        (LINE.format(folder="../..", number=1, label=1), ValueError, r"1\.npy:11: .* lies outside"),
-        (LINE.format(folder=0, number=1, label=1).replace("imgs", "/imgs"), ValueError, "lies outside"),
-    ],
-)
-def test_read_names_file_and_line_of_faulty_metadata(release, line, error, message):
-    with (release / "metadata/1.npy").open("a") as file:
-        file.write(line)
-    with pytest.raises(error, match=message):
-        list(pathfinder.read(release))
-
-
-def test_read_refuses_other_images_and_files(release):
-    path = release / "imgs/0/sample_4.png"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
-        list(pathfinder.read(release))
-    path.write_bytes(b"no image at all")
-    with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
-        list(pathfinder.read(release))
-    Image.new("RGB", (32, 32)).save(path)
-    with pytest.raises(ValueError, match=r"sample_4\.png: an image of mode RGB"):
-        list(pathfinder.read(release))
-    Image.new("L", (16, 32)).save(path)
-    with pytest.raises(ValueError, match=r"sample_\d\.png: \(\d+, \d+\) pixels, expected"):
-        list(pathfinder.read(release))
-
-
-def test_read_refuses_other_metadata(release, tmp_path_factory):
-    with pytest.raises(FileNotFoundError, match=r"metadata/\*\.npy: no such files"):
-        list(pathfinder.read(tmp_path_factory.mktemp("empty")))
-    np.save(release / "metadata/2.npy", np.array([["imgs/0", "sample_0.png"]]))
-    with pytest.raises(ValueError, match=r"2\.npy: not text"):
-        list(pathfinder.read(release))
-    (release / "metadata/2.npy").rename(release / "metadata/all.npy")
-    with pytest.raises(ValueError, match=r"all\.npy: expected a number as name"):
-        list(pathfinder.read(release))

@@ -13,16 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from wise_lra.data.download import Progress
+
 _FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _BLOCK = 1 << 20
 
 
-def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO[bytes]]]:
+def members(
+    path: Path, wanted: Callable[[str], bool], progress: Progress | None = None
+) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield (name, open file) for every wanted file of a folder (by name) or tar archive (in its own order).
 
     A file is to be read before the next is asked for; wrap the reading in `naming(path)`. An archive is only
-    read as far as the caller goes on asking. Raises ValueError on a member that points outside the archive,
-    and on a wanted one that is not a plain file.
+    read as far as the caller goes on asking; `progress` is told how many of its bytes that are. Raises
+    ValueError on a member that points outside the archive, and on a wanted one that is not a plain file.
     """
     if path.is_dir():
         for file in sorted(path.rglob("*")):
@@ -30,8 +34,12 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, IO
                 with file.open("rb") as content:
                     yield name, content
         return
-    with tarfile.open(path, "r:*") as archive:
+    size, reported = path.stat().st_size, 0
+    with path.open("rb") as whole, tarfile.open(fileobj=whole, mode="r:*") as archive:
         while member := archive.next():
+            if progress is not None and (whole.tell() - reported >= _BLOCK or whole.tell() == size):
+                reported = whole.tell()
+                progress(f"reading {path.name}", reported, size)
             # Unlisted in the stubs, but it would keep every header: millions of images in the release.
             archive.members.clear()  # type: ignore[attr-defined]
             try:

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from wise_lra.data.archive import members, naming
+from wise_lra.data.download import Progress
 from wise_lra.data.task import Example
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = "test_batch"
 PIXELS = 32 * 32
+EXPECTED = "cifar-10-batches-py/, cifar-10-batches-bin/ or an archive of one of them"
 
 _PLACES = (
     "cifar-10-batches-py",
@@ -32,9 +34,11 @@ _KEYS = ("batch_label", "labels", "data", "filenames")
 _INTEGERS = ("BININT", "BININT1", "BININT2")
 
 
-def find(folder: Path) -> Path | None:
-    """Return CIFAR-10 in a folder: unpacked, else an archive, of the Python or else of the binary version."""
-    return next((folder / place for place in _PLACES if (folder / place).exists()), None)
+def find(place: Path) -> Path | None:
+    """Return CIFAR-10 in a folder or at it: unpacked, else an archive, of the Python or else the binary version."""
+    if place.name in _PLACES:
+        return place if place.exists() else None
+    return next((place / name for name in _PLACES if (place / name).exists()), None)
 
 
 def variant(path: Path) -> str:
@@ -42,7 +46,7 @@ def variant(path: Path) -> str:
     return ""
 
 
-def read(path: Path) -> Iterator[Example]:
+def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
     """Yield the images, each uint8 (1024,): grey, row by row.
 
     Order: that of the files, data_batch_1 to data_batch_5, then test_batch. The first 90 % of the train
@@ -52,7 +56,7 @@ def read(path: Path) -> Iterator[Example]:
     """
     batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     with naming(path):
-        for name, content in members(path, lambda name: bool(_NAME.search(name))):
+        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
             if match := _NAME.search(name):
                 batch, binary = match.groups()
                 data = content.read()

@@ -6,17 +6,22 @@ lra_benchmarks/data/listops.py.
 
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from wise_lra.data.archive import members, naming
+from wise_lra.data.download import Progress
 from wise_lra.data.listops_tree import CLOSE, distinct
+from wise_lra.data.release import archive, folders
 from wise_lra.data.task import SPLITS, Example
 
 TOKENS = ("<pad>", "[MIN", "[MAX", "[MED", "[SM", "]", *"0123456789")
 """The token of every id. This order is fixed: the original's is a new one in every process."""
 
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
+
+EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
 
 _IDS = {token: index for index, token in enumerate(TOKENS) if index}
 _DIGITS = {digit: int(digit) for digit in "0123456789"}
@@ -67,33 +72,53 @@ def generated(
         yield Example(split, (np.frombuffer(tree, np.uint8),), target)
 
 
-def read(folder: Path) -> Iterator[Example]:
-    """Yield the examples of LRA's basic_{train,val,test}.tsv; every target is recomputed.
+def find(place: Path) -> Path | None:
+    """Return LRA's ListOps in a folder or at it: the folder of its three files, else the release's archive."""
+    for folder in folders(place, "listops-1000"):
+        if any((folder / name).is_file() for name in FILES.values()):
+            return folder
+    return archive(place)
 
+
+def variant(path: Path) -> str:
+    """Return "": there is one data set of this layout."""
+    return ""
+
+
+def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
+    """Yield the examples of LRA's basic_{train,val,test}.tsv, every target recomputed.
+
+    They lie in a folder or in an archive, which is read no further than its third file; only the first file
+    of each name counts.
     Raises FileNotFoundError if a file is missing, and ValueError at the end of a file that has faulty lines:
     it counts them and gives line number and reason of the first few.
     """
-    for split, name in FILES.items():
-        path = Path(folder) / name
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: expected LRA's ListOps files {', '.join(FILES.values())} here")
-        faults = []
-        lines = 0
-        with path.open("rb") as file:
-            for line in file:
-                lines += 1
-                try:
-                    if lines == 1:
-                        _check_header(line)
-                    else:
-                        yield _example(split, line)
-                except ValueError as error:
-                    faults.append(f"{path}:{lines}: {error}")
-        if lines < 2:
-            raise ValueError(f"{path}: no examples, expected a header 'Source<tab>Target' and lines below it")
-        if faults:
-            shown = "\n  ".join(faults[:_SHOWN])
-            raise ValueError(f"{path}: {len(faults)} of {lines} lines are faulty; the first:\n  {shown}")
+    missing = {name: split for split, name in FILES.items()}
+    with naming(path):
+        for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
+            yield from _file(path / name, content, missing.pop(PurePosixPath(name).name))
+            if not missing:
+                return
+    raise FileNotFoundError(f"{path}: {', '.join(missing)} not found, expected {', '.join(FILES.values())}")
+
+
+def _file(path: Path, lines: Iterable[bytes], split: str) -> Iterator[Example]:
+    """Yield the examples of one file. Raises ValueError as `read` does."""
+    faults = []
+    number = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            if number == 1:
+                _check_header(line)
+            else:
+                yield _example(split, line)
+        except ValueError as error:
+            faults.append(f"{path}:{number}: {error}")
+    if number < 2:
+        raise ValueError(f"{path}: no examples, expected a header 'Source<tab>Target' and lines below it")
+    if faults:
+        shown = "\n  ".join(faults[:_SHOWN])
+        raise ValueError(f"{path}: {len(faults)} of {number} lines are faulty; the first:\n  {shown}")
 
 
 def encode(source: str) -> np.ndarray:

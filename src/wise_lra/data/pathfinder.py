@@ -1,26 +1,19 @@
-"""Pathfinder: do two marked ends belong to one dashed contour? Images read from LRA's release, or generated.
+"""Pathfinder: do two marked ends belong to one dashed contour? Images generated as LRA's were.
 
 The task: Linsley et al. (arXiv 1805.08315); Tay et al. (arXiv 2011.04006, section 2.2.5). The generator has
 the semantics of drewlinsley/pathfinder at commit ab9c130 (2019), which LRA used, with LRA's parameters.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from wise_lra.data.pathfinder_paddles import PARAMETERS, Paddles, Parameters, marker, paddles
 from wise_lra.data.pathfinder_snakes import draw, place
 from wise_lra.data.task import SPLITS, Example
-
-COLUMNS = 11
-"""Of a metadata line: folder, file, number, label, continuity, contour length, distractor length, paddle
-length, thickness and margin, number of contrasts."""
 
 _SHARD = 256  # images that a thread makes at a time
 _BLOCK = 8192  # images that `generated` holds at a time
@@ -117,36 +110,6 @@ def generated(
             yield Example(split, (image.ravel(),), label)
 
 
-def read(folder: Path, rejected: Counter[str] | None = None) -> Iterator[Example]:
-    """Yield the examples of a folder of LRA's release, pathfinder32/curv_contour_length_14 say.
-
-    Metadata are metadata/<n>.npy, which are text, and name images imgs/<n>/sample_<k>.png, 8-bit grey. Empty
-    files, of which the release has one, are left out and counted in `rejected`. A fixed shuffle gives 80 % to
-    training and 10 % each to validation and test: LRA cut in the order of TFDS's hashes, which is not in it.
-    Raises FileNotFoundError if files are missing, and ValueError, with file and line, if one is malformed.
-    """
-    folder = Path(folder)
-    kept = []
-    for path, label in _listed(folder):
-        if path.stat().st_size:
-            kept.append((path, label))
-        elif rejected is not None:
-            rejected[f"empty file {path.relative_to(folder)}"] += 1
-    ends = {"train": len(kept) * 8 // 10, "validation": len(kept) * 9 // 10, "test": len(kept)}
-    order = np.random.default_rng(0).permutation(len(kept))
-    shape = None
-    start = 0
-    for split, end in ends.items():
-        for index in order[start:end]:
-            path, label = kept[index]
-            image = _pixels(path)
-            shape = shape or image.shape
-            if image.shape != shape:
-                raise ValueError(f"{path}: {image.shape} pixels, expected {shape} as in the others")
-            yield Example(split, (image.ravel(),), label)
-        start = end
-
-
 def _parameters(size: int, contour_length: int) -> Parameters:
     if size not in PARAMETERS:
         raise ValueError(f"size={size}: expected one of {', '.join(map(str, PARAMETERS))}")
@@ -190,43 +153,3 @@ def _picture(
         np.maximum(image[window], disc, out=image[window])
     low, high = image.min(), image.max()
     return ((image - low) * (255 / (high - low)) + 0.5).astype(np.uint8)
-
-
-def _listed(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield (image file, label) for every line of the metadata, in the order of their numbers."""
-    files = list((folder / "metadata").glob("*.npy"))
-    if not files:
-        raise FileNotFoundError(f"{folder}/metadata/*.npy: no such files, expected LRA's Pathfinder metadata")
-    if strange := [path for path in files if not path.stem.isdecimal()]:
-        raise ValueError(f"{strange[0]}: expected a number as name, <n>.npy")
-    for file in sorted(files, key=lambda path: int(path.stem)):
-        try:
-            lines = file.read_bytes().decode("ascii").splitlines()
-        except UnicodeDecodeError:
-            raise ValueError(
-                f"{file}: not text; LRA's metadata are text lines in spite of their name"
-            ) from None
-        for number, line in enumerate(lines, 1):
-            columns = line.split()
-            if len(columns) != COLUMNS:
-                raise ValueError(f"{file}:{number}: {len(columns)} columns, expected {COLUMNS}")
-            if columns[3] not in ("0", "1"):
-                raise ValueError(f"{file}:{number}: label {columns[3]!r}, expected 0 or 1 in column 4")
-            path = folder / columns[0] / columns[1]
-            if Path(columns[0], columns[1]).is_absolute() or ".." in path.relative_to(folder).parts:
-                raise ValueError(f"{file}:{number}: {columns[0]}/{columns[1]} lies outside {folder}")
-            if not path.is_file():
-                raise FileNotFoundError(f"{path}: no such image, but {file}:{number} names it")
-            yield path, int(columns[3])
-
-
-def _pixels(path: Path) -> np.ndarray:
-    """Return an 8-bit grey image, uint8 (rows, columns)."""
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image)
-    except (OSError, SyntaxError) as error:  # PIL's word for a broken PNG is SyntaxError
-        raise ValueError(f"{path}: not a readable image ({error})") from error
-    if mode != "L":
-        raise ValueError(f"{path}: an image of mode {mode}, expected 8-bit grey (L)")
-    return pixels

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from wise_lra.data.archive import members, naming
+from wise_lra.data.download import Progress
+from wise_lra.data.release import archive, folders
 from wise_lra.data.task import Example
 from wise_lra.data.text import encode
 
@@ -26,19 +28,20 @@ SAMPLE_FILES = {
 }
 KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
 
-_FOLDERS = ("", "tsv_data", "lra_release/lra_release/tsv_data", "lra_release/tsv_data")
-_ARCHIVES = ("lra_release.gz", "lra_release.tar.gz")
+EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
+
 _SAMPLES = ("aan_sample", "aan_sample.tar.xz")
 _LABELS = {b"0.0": 0, b"1.0": 1}
 _REPR = re.compile(rb"""b(['"]).*\1""", re.DOTALL)
 
 
-def find(folder: Path) -> Path | None:
-    """Return the pairs in a folder: LRA's, unpacked or in the release, else the sample of ACL papers."""
-    for place in _FOLDERS:
-        if all((folder / place / name).is_file() for name in FILES.values()):
-            return folder / place
-    return next((folder / name for name in _ARCHIVES + _SAMPLES if (folder / name).exists()), None)
+def find(place: Path) -> Path | None:
+    """Return the pairs in a folder or at it: LRA's, unpacked or in the release, else the sample of ACL papers."""
+    for folder in folders(place, "tsv_data"):
+        if all((folder / name).is_file() for name in FILES.values()):
+            return folder
+    samples = (place if place.name in _SAMPLES else place / name for name in _SAMPLES)
+    return archive(place) or next((path for path in samples if path.exists()), None)
 
 
 def variant(path: Path) -> str:
@@ -49,7 +52,12 @@ def variant(path: Path) -> str:
     return "sample" if sampled else ""
 
 
-def read(path: Path, limit: int = 4000, rejected: Counter[str] | None = None) -> Iterator[Example]:
+def read(
+    path: Path,
+    limit: int = 4000,
+    rejected: Counter[str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Example]:
     """Yield the pairs of LRA's new_aan_pairs.{train,eval,test}.tsv or of the sample; class 1 is a citation.
 
     Order: within a split that of its lines; the splits as they lie in the archive, or by file name. LRA's
@@ -60,7 +68,7 @@ def read(path: Path, limit: int = 4000, rejected: Counter[str] | None = None) ->
     Raises ValueError on a broken archive, and if one of the three files is not there.
     """
     rejected = Counter() if rejected is None else rejected
-    pairs = _sample(path) if variant(path) else _release(path)
+    pairs = _sample(path, progress) if variant(path) else _release(path, progress)
     for split, fields in pairs:
         try:
             yield _example(split, fields, limit)
@@ -68,11 +76,11 @@ def read(path: Path, limit: int = 4000, rejected: Counter[str] | None = None) ->
             rejected[str(error)] += 1
 
 
-def _release(path: Path) -> Iterator[tuple[str, list[bytes]]]:
+def _release(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[bytes]]]:
     """Yield (split, fields) for every line of LRA's three files."""
     missing = {name: split for split, name in FILES.items()}
     with naming(path):
-        for name, content in members(path, lambda name: PurePosixPath(name).name in missing):
+        for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
             split = missing.pop(PurePosixPath(name).name)
             for line in content:
                 yield split, line.rstrip(b"\r\n").split(b"\t")
@@ -81,14 +89,14 @@ def _release(path: Path) -> Iterator[tuple[str, list[bytes]]]:
     raise ValueError(f"{path}: {', '.join(missing)} not found; expected {', '.join(FILES.values())}")
 
 
-def _sample(path: Path) -> Iterator[tuple[str, list[bytes]]]:
+def _sample(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[bytes]]]:
     """Yield (split, fields) for every pair of the sample, its ids joined with texts/<id>.txt."""
     names = {name: split for split, name in SAMPLE_FILES.items()}
     texts: dict[bytes, bytes] = {}
     pairs: dict[str, list[bytes]] = {}
     with naming(path):
         for name, content in members(
-            path, lambda name: name.endswith(".txt") or PurePosixPath(name).name in names
+            path, lambda name: name.endswith(".txt") or PurePosixPath(name).name in names, progress
         ):
             place = PurePosixPath(name)
             if place.name in names:

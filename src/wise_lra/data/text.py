@@ -12,19 +12,23 @@ from pathlib import Path
 import numpy as np
 
 from wise_lra.data.archive import members, naming
+from wise_lra.data.download import Progress
 from wise_lra.data.task import Example
 
 CLASSES = ("neg", "pos")
 PROTOCOLS = ("held-out", "lra")
+EXPECTED = "aclImdb/ or aclImdb_v1.tar.gz"
 
 _NAME = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
 _HELD_OUT = 10  # one review in so many, of every class, validates
 
 
-def find(folder: Path) -> Path | None:
-    """Return the reviews in a folder: `aclImdb/` unpacked, else an archive aclImdb*.tar.gz or .tar.xz."""
-    archives = [path for end in ("gz", "xz") for path in sorted(folder.glob(f"aclImdb*.tar.{end}"))]
-    return next((path for path in (folder / "aclImdb", *archives) if path.exists()), None)
+def find(place: Path) -> Path | None:
+    """Return the reviews in a folder or at it: `aclImdb/` unpacked, else aclImdb*.tar.gz or .tar.xz."""
+    if place.name.startswith("aclImdb"):
+        return place if place.exists() else None
+    archives = [path for end in ("gz", "xz") for path in sorted(place.glob(f"aclImdb*.tar.{end}"))]
+    return next((path for path in (place / "aclImdb", *archives) if path.exists()), None)
 
 
 def variant(path: Path) -> str:
@@ -33,7 +37,11 @@ def variant(path: Path) -> str:
 
 
 def read(
-    path: Path, limit: int = 4096, protocol: str = "held-out", rejected: Counter[str] | None = None
+    path: Path,
+    limit: int = 4096,
+    protocol: str = "held-out",
+    rejected: Counter[str] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Example]:
     """Yield the reviews of aclImdb/{train,test}/{neg,pos}/<number>_<rating>.txt, class 1 being positive.
 
@@ -48,7 +56,7 @@ def read(
         raise ValueError(f"protocol={protocol!r}: expected one of {', '.join(PROTOCOLS)}")
     reviews: dict[str, dict[tuple[int, str], np.ndarray]] = {"train": {}, "test": {}}
     with naming(path):
-        for name, content in members(path, lambda name: bool(_NAME.search(name))):
+        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
             if match := _NAME.search(name):
                 split, label, number = match.groups()
                 reviews[split][int(number), label] = encode(content.read().strip(), limit)

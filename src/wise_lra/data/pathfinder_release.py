@@ -1,0 +1,148 @@
+"""Pathfinder read from LRA's release: the folder pathfinder32/curv_contour_length_14, or the archive it comes in.
+
+Its metadata/<n>.npy are text in spite of their name, and name images imgs/<n>/sample_<k>.png, 8-bit grey.
+Source: long-range-arena, lra_benchmarks/data/pathfinder.py; the generator is in `pathfinder`.
+"""
+
+import io
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from wise_lra.data.archive import members, naming
+from wise_lra.data.download import Progress
+from wise_lra.data.release import archive, folders
+from wise_lra.data.task import Example
+
+COLUMNS = 11
+"""Of a metadata line: folder, file, number, label, continuity, contour length, distractor length, paddle
+length, thickness and margin, number of contrasts."""
+
+HARD = "curv_contour_length_14"
+EXPECTED = f"pathfinder<size>/{HARD}/ with imgs/ and metadata/, or an archive of it"
+
+
+def find(place: Path, size: int = 32) -> Path | None:
+    """Return the hard images of a size in a folder or at it, unpacked, else the release's archive."""
+    for folder in folders(place, f"pathfinder{size}"):
+        for inner in (folder / HARD, folder):
+            if (inner / "metadata").is_dir():
+                return inner
+    return archive(place)
+
+
+def variant(path: Path) -> str:
+    """Return "": there is one data set of this layout."""
+    return ""
+
+
+def read(
+    path: Path, size: int = 32, rejected: Counter[str] | None = None, progress: Progress | None = None
+) -> Iterator[Example]:
+    """Yield the examples of a folder of metadata/ and imgs/, or of the one for this size in the release's archive.
+
+    Empty files, of which the release has one, are left out and counted in `rejected`. A fixed shuffle gives 80 %
+    to training and 10 % each to validation and test: LRA cut in the order of TFDS's hashes, which is not in it.
+    An archive gives metadata and images in any order, so all of them are kept in a temporary file meanwhile.
+    Raises FileNotFoundError if files are missing, and ValueError, with file and line, if one is malformed or an
+    image is not size x size.
+    """
+    with tempfile.TemporaryFile() as store:
+        kept = _Kept(path, size, store, progress)
+        examples = []
+        for name, label in kept.listed():
+            if kept.places[name][1]:
+                examples.append((name, label))
+            elif rejected is not None:
+                rejected[f"empty file {name}"] += 1
+        count = len(examples)
+        ends = {"train": count * 8 // 10, "validation": count * 9 // 10, "test": count}
+        order = np.random.default_rng(0).permutation(count)
+        start = 0
+        for split, end in ends.items():
+            for index in order[start:end]:
+                name, label = examples[index]
+                yield Example(split, (_pixels(path / name, kept.content(name), size).ravel(),), label)
+            start = end
+
+
+class _Kept:
+    """The files of a folder or archive: metadata lines in memory, images in a file."""
+
+    def __init__(self, path: Path, size: int, store: IO[bytes], progress: Progress | None) -> None:
+        self.path, self.store = path, store
+        self.places: dict[str, tuple[int, int]] = {}  # of every image: where it starts, and its bytes
+        self.metadata: dict[str, bytes] = {}
+        above = "" if path.is_dir() else rf"(\./)?(lra_release/lra_release/)?(pathfinder{size}/)?{HARD}/"
+        pattern = re.compile(rf"{above}(?P<name>metadata/.*\.npy|imgs/.*)")
+        with naming(path):
+            for member, content in members(path, lambda name: bool(pattern.fullmatch(name)), progress):
+                if match := pattern.fullmatch(member):
+                    name = match["name"]
+                    if name.startswith("metadata/"):
+                        self.metadata[name] = content.read()
+                    else:
+                        self.places[name] = store.tell(), store.write(content.read())
+        if not self.metadata:
+            raise FileNotFoundError(
+                f"{path}/metadata/*.npy: no such files, expected LRA's Pathfinder metadata"
+            )
+
+    def content(self, name: str) -> bytes:
+        """Return what is in an image's file."""
+        start, length = self.places[name]
+        self.store.seek(start)
+        return self.store.read(length)
+
+    def listed(self) -> Iterator[tuple[str, int]]:
+        """Yield (image's name, label) for every line of the metadata, in the order of their numbers."""
+        if strange := [name for name in self.metadata if not PurePosixPath(name).stem.isdecimal()]:
+            raise ValueError(f"{self.path / strange[0]}: expected a number as name, <n>.npy")
+        for name in sorted(self.metadata, key=lambda name: int(PurePosixPath(name).stem)):
+            file = self.path / name
+            try:
+                lines = self.metadata[name].decode("ascii").splitlines()
+            except UnicodeDecodeError:
+                raise ValueError(
+                    f"{file}: not text; LRA's metadata are text lines in spite of their name"
+                ) from None
+            for number, line in enumerate(lines, 1):
+                image, label = _columns(f"{file}:{number}", line)
+                if image not in self.places:
+                    raise FileNotFoundError(
+                        f"{self.path / image}: no such image, but {file}:{number} names it"
+                    )
+                yield image, label
+
+
+def _columns(where: str, line: str) -> tuple[str, int]:
+    """Return (image's name, label) of a metadata line."""
+    columns = line.split()
+    if len(columns) != COLUMNS:
+        raise ValueError(f"{where}: {len(columns)} columns, expected {COLUMNS}")
+    if columns[3] not in ("0", "1"):
+        raise ValueError(f"{where}: label {columns[3]!r}, expected 0 or 1 in column 4")
+    name = PurePosixPath(columns[0], columns[1])
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{where}: {columns[0]}/{columns[1]} lies outside the data set")
+    return name.as_posix(), int(columns[3])
+
+
+def _pixels(path: Path, content: bytes, size: int) -> np.ndarray:
+    """Return an 8-bit grey image, uint8 (size, size)."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            mode, pixels = image.mode, np.asarray(image)
+    except (OSError, SyntaxError) as error:  # PIL's word for a broken PNG is SyntaxError
+        raise ValueError(f"{path}: not a readable image ({error})") from error
+    if mode != "L":
+        raise ValueError(f"{path}: an image of mode {mode}, expected 8-bit grey (L)")
+    if pixels.shape != (size, size):
+        raise ValueError(f"{path}: {pixels.shape} pixels, expected {(size, size)}")
+    return pixels

@@ -1,0 +1,141 @@
+"""From a task to its packed folder: a source is chosen, read once, and found again ever after."""
+
+import errno
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wise_lra.data.download import Progress, fetch
+from wise_lra.data.lock import locked
+from wise_lra.data.packed import pack
+from wise_lra.data.source import Choice, Wish, choose, packed
+from wise_lra.data.task import Example, Task
+
+log = logging.getLogger(__name__)
+
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+_EVERY = 100  # examples between two reports of progress
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A packed folder that is whole, and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+
+def prepare(
+    task: Task,
+    *,
+    root: Path,
+    source: str = "auto",
+    archives: Path | None = None,
+    release: Path | None = None,
+    protocol: str = "held-out",
+    generated: Mapping[str, Any] | None = None,
+    standin: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Return the packed folder of a task, `root`/<task>/<slug>, made if it is not there.
+
+    The slug tells source and settings, so presets never share a folder by mistake; that which is there is only
+    measured, not hashed (`packed.verify` does that). One log line tells which source was taken, and why. The
+    manifest adds to what `packed.pack` states: source, variant ("" for the benchmark's own data, else what
+    stands in for it), reason, protocol, seed, settings, and the lines rejected by reason.
+
+    Args:
+        task: facts of the task; texts are packed uncut, up to LRA's length or the task's if that is longer.
+        root: folder of prepared data and of downloads.
+        source: one of `source.KINDS`; "auto" takes the first of the task's sources that can be had.
+        archives: a folder of upstream's archives, or of what they unpack to.
+        release: LRA's release or another archive of upstream's, or what it unpacks to.
+        protocol: which examples of Text validate, see `text.read`.
+        generated: settings of the generator of ListOps or Pathfinder that are not to be LRA's.
+        standin: settings of the stand-in that are not to be its own defaults.
+        seed: of the generators and the stand-ins.
+        progress: told what is being done.
+
+    Raises ValueError on an impossible source, setting or content, FileNotFoundError where nothing is there to
+    read, and OSError where a download fails or the disk does not take it; nothing half-written is left in place.
+    """
+    wish = Wish(
+        task,
+        Path(root),
+        source,
+        archives,
+        release,
+        protocol,
+        dict(generated or {}),
+        dict(standin or {}),
+        seed,
+    )
+    choice = choose(wish)
+    if task.name == "text" and protocol == "lra":
+        log.warning("text: data.protocol=lra validates on the test set, as LRA did; for comparison only")
+    if choice.otherwise is not None:
+        try:
+            return _prepared(wish, choice, progress)
+        except OSError as error:
+            choice = Choice(choice.otherwise, f"{choice.source.name} could not be fetched ({error})")
+    return _prepared(wish, choice, progress)
+
+
+def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared:
+    """Return the packed folder of a chosen source, made under its lock if it is not there."""
+    name = wish.task.name
+    folder = wish.root / name / choice.source.slug
+    try:
+        if (manifest := packed(folder)) is None:
+            with locked(folder):
+                if (manifest := packed(folder)) is None:
+                    log.info("%s: preparing data from %s", name, choice.source.name)
+                    manifest = _packed(wish, folder, choice, progress)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        raise OSError(
+            f"{folder}: cannot be written ({error}); make room, or name another data.root"
+        ) from error
+    counts = ", ".join(f"{facts['examples']:,} {split}" for split, facts in manifest["splits"].items())
+    log.info(
+        "%s: data from %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder
+    )
+    return Prepared(folder, manifest)
+
+
+def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None) -> dict[str, Any]:
+    """Read a source to its end and pack it; fetch it first if it must be."""
+    source, task, path = choice.source, wish.task, choice.source.path
+    if source.upstream is not None:
+        with locked(wish.root / source.upstream.name):
+            path = fetch(source.upstream, wish.root, progress)
+    rejected: Counter[str] = Counter()
+    facts = {
+        "source": source.name,
+        "variant": source.variant,
+        "reason": choice.reason,
+        "protocol": wish.protocol if task.name == "text" else "held-out",
+        "settings": dict(source.settings),
+        "rejected": rejected,
+    }
+    examples = source.read(path, rejected, progress)
+    return pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+
+
+def _reporting(
+    examples: Iterable[Example], task: str, count: int | None, progress: Progress | None
+) -> Iterator[Example]:
+    """Yield the examples, telling how many have come."""
+    done = 0
+    for example in examples:
+        done += 1
+        if progress is not None and done % _EVERY == 0:
+            progress(f"packing {task}", done, count)
+        yield example
+    if progress is not None:
+        progress(f"packing {task}", done, done)

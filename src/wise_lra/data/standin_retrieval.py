@@ -1,0 +1,100 @@
+"""Retrieval's stand-in: pairs of made-up articles, byte by byte, that share a subject or do not. Not LRA's data.
+
+A subject is a vocabulary whose words are spelt unlike those of the others. Every article is written anew for its
+pair, in the manner of an author of its own: none recurs in another split, and no manner tells the subject. It
+also speaks of one other subject in passing. Half of the pairs share their subject.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.text import encode
+
+VERSION = 1
+"""Raise it when the articles change, so that they are prepared anew."""
+
+SUBJECTS = (
+    ("judge", "jury", "jail", "justice", "objection", "jurist", "injunction", "prejudice"),  # the law
+    ("quartz", "quake", "quarry", "aquifer", "equator", "squall", "aqueduct", "sequence"),  # the earth
+    ("zebra", "gazelle", "lizard", "buzzard", "grizzly", "zoo", "muzzle", "chimpanzee"),  # animals
+    ("oxide", "wax", "flux", "mixture", "hexane", "vortex", "explosive", "toxin"),  # chemistry
+    ("vineyard", "vat", "vintage", "valve", "velvet", "vinegar", "clove", "savour"),  # wine
+    ("brick", "kiln", "block", "rock", "chalk", "cork", "deck", "plank"),  # building
+    ("hymn", "rhythm", "symphony", "lyric", "psalmody", "melody", "rhyme", "myth"),  # song
+    ("wheat", "weed", "meadow", "willow", "row", "wool", "harrow", "furrow"),  # farming
+)
+
+DEFAULTS = {
+    "train": 20_000, "validation": 2_000, "test": 2_000, "min_length": 600, "max_length": 2_000, "subjects": 6,
+}  # fmt: skip
+"""Pairs of a split; bytes of one article, cut at the greatest; how many of the subjects above are used."""
+
+_OPENINGS = (
+    "In this article", "Recent studies suggest that", "As the table shows,", "It is often held that",
+    "Unlike our predecessors, we find that", "To begin with,", "On the other hand,", "Here", "In general,",
+    "For the sake of completeness,", "By contrast,", "In a later section",
+)  # fmt: skip
+_CLAUSES = (
+    "the {0} is set beside the {1}",
+    "each {0} depends on some {1}",
+    "a {0} of this sort leads to the {1} and the {2}",
+    "the account of the {0} is due to the {1}",
+    "there are {number} cases of {0} and {1}",
+    "neither {0} nor {1} is the cause of the {2}",
+    "the {0}, the {1} and the {2} are treated at length",
+)
+_ENDS = (".", ".", ";", ", as has been noted.", " (see figure {number}).", ", but this is disputed.")
+
+
+def examples(
+    train: int, validation: int, test: int, min_length: int, max_length: int, subjects: int, seed: int
+) -> Iterator[Example]:
+    """Yield so many pairs of every split, labels drawn by a fair coin; class 1 shares a subject.
+
+    Raises ValueError on lengths that no article can have and on too many subjects.
+    """
+    if not 200 <= min_length <= max_length:
+        raise ValueError(
+            f"data.standin: min_length={min_length}, max_length={max_length}: expected 200 <= min <= max"
+        )
+    if not 2 <= subjects <= len(SUBJECTS):
+        raise ValueError(f"data.standin: subjects={subjects}: expected 2 to {len(SUBJECTS)}")
+    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
+    for index, split in enumerate(splits):
+        *articles, label = write(seed, index, min_length, max_length, subjects)
+        documents = tuple(encode(article.encode("ascii"), max_length) for article in articles)
+        yield Example(split, documents, label)
+
+
+def write(seed: int, index: int, min_length: int, max_length: int, subjects: int) -> tuple[str, str, int]:
+    """Return the two articles of that number and their label: they depend on these arguments alone."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    label, first = int(rng.integers(2)), int(rng.integers(subjects))
+    second = first if label else (first + int(rng.integers(1, subjects))) % subjects
+    return (
+        _article(rng, first, subjects, min_length, max_length),
+        _article(rng, second, subjects, min_length, max_length),
+        label,
+    )
+
+
+def _article(rng: np.random.Generator, subject: int, subjects: int, min_length: int, max_length: int) -> str:
+    """Return an article on a subject by a new author, who is given to some of the openings and clauses only."""
+    aside = (subject + int(rng.integers(1, subjects))) % subjects
+    openings, clauses = ([all_[k] for k in rng.permutation(len(all_))[:4]] for all_ in (_OPENINGS, _CLAUSES))
+    sentences: list[str] = []
+    left = min_length * (max_length / min_length) ** rng.random()
+    while left > 0:
+        words = SUBJECTS[subject if rng.random() < 0.85 else aside]
+        clause = f"{_one(rng, openings)} {_one(rng, clauses)}{_one(rng, _ENDS)}"
+        sentences.append(
+            clause.format(*(_one(rng, words) for _ in range(3)), number=int(rng.integers(2, 100)))
+        )
+        left -= len(sentences[-1]) + 1
+    return " ".join(sentences)
+
+
+def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.random() * len(choices))]
