@@ -26,9 +26,15 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     console = Console(width=None if sys.stdout.isatty() else 180)
-    for preset in [wishes.preset] if wishes.preset else presets(records, runs) or ["quick"]:
+    here = presets(records, runs)
+    left = [name for name in names["preset"] if any(found.partition("-")[0] == name for found in here)]
+    for preset in [wishes.preset] if wishes.preset else left or ["quick"]:
         grid = listed(preset, wishes, said, records, runs)
-        console.print(board(preset, [standing(cell, records, runs) for cell in grid]))
+        console.print(board(f"preset={preset}", [standing(cell, records, runs) for cell in grid]))
+        changed = [name for name in here if name.startswith(f"{preset}-")]
+        if others := [cell for name in changed for cell in listed(name, wishes, said, records, runs)]:
+            title = f"preset={preset} with overrides"
+            console.print(board(title, [standing(cell, records, runs) for cell in others]))
     return 0
 
 
@@ -36,7 +42,7 @@ def parse_options() -> argparse.Namespace:
     """Parse the command line; an option given as "" counts as not given."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     option = parser.add_argument
-    option("--preset", default="", help="by default every preset that has left something on disk")
+    option("--preset", default="", help="by default each that has left something on disk, or quick")
     for name in AXES:
         option(f"--{name}", default="", help="with commas between; by default the grid and what is on disk")
     option("--seeds", default="", help="as 0,1,2 or 0..4; by default 0 and what is on disk")

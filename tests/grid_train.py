@@ -67,7 +67,10 @@ def train(record: Record, folder: Path, records: Path, what: str) -> int:
         (folder / ".progress").write_text(json.dumps(state | {"seconds_left": (STEPS - step) / 100}))
         (folder / ".progress").replace(folder / "progress.json")
         slow = what in ("slow", "stubborn") and step == 5
-        time.sleep(60 if slow and not (folder / "go").exists() else 0.005)
+        deadline = time.monotonic() + 60 * slow
+        while time.monotonic() < deadline and not (folder / "go").exists():
+            time.sleep(0.01)
+        time.sleep(0.005)
     record.write(records)
     return 0
 

@@ -276,14 +276,17 @@ def test_the_board_lists_what_is_on_disk_and_what_was_asked(tmp_path: Path) -> N
         ("image", 0)
     }
     console = Console(width=160, record=True, file=io.StringIO())
-    console.print(board("quick", [standing(own, records, runs) for own in grid]))
+    console.print(board("preset=quick", [standing(own, records, runs) for own in grid]))
     text = console.export_text()
     assert "text (stand-in)" in text
     assert re.search(r"vanilla seed 2 .* 60\.00 %", text)
+    make(preset="quick-1a2b3c4d").write(records)
+    assert len(listed("quick-1a2b3c4d", Wishes.parsed(SILENT, KNOWN), (), records, runs)) == 1
     assert "21 cells: 1 done · 0 running · 0 failed · 0 stopped · 20 missing" in text
 
 
 def test_the_room_needs_no_torch() -> None:
-    code = "import sys, wise_lra.grid.reproduction, wise_lra.grid.board\nprint({'torch', 'numpy'} & set(sys.modules))"
+    code = "import sys, wise_lra.grid.reproduction, wise_lra.grid.board"
+    code += "\nprint({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

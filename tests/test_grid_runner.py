@@ -302,6 +302,40 @@ def test_a_cell_that_another_grid_trains_is_left_alone_and_waited_for(
     assert f"{grid[0].name}: process {other.pid} is running it; left alone" in capsys.readouterr().out
 
 
+GRID = """
+import sys; from pathlib import Path; from test_grid_runner import Bench
+bench = Bench(Path(sys.argv[1])); runner = bench.runner(bench.grid(seeds=(0, 1)))
+print('failed' if any(end.reason for end in runner.run()) else runner.snapshot().done)
+"""
+
+
+def other_grid(folder: Path) -> subprocess.Popen[str]:
+    where = {**os.environ, "PYTHONPATH": str(TRAIN.parent)}
+    return subprocess.Popen(
+        [sys.executable, "-c", GRID, str(folder)], stdout=subprocess.PIPE, text=True, env=where
+    )
+
+
+def test_what_a_killed_grid_leaves_running_is_not_lost(bench: Bench, later: Any, tmp_path: Path) -> None:
+    grid = bench.grid(seeds=(0, 1))
+    bench.behave({"text/vanilla/seed0": "slow", "text/fnet/seed0": "slow"})
+    folders = [cell.folder(bench.runs) for cell in grid[:2]]
+    with other_grid(tmp_path) as other:
+        wait_for(lambda: all(holder(folder) for folder in folders))
+        other.kill()
+
+    def release() -> None:
+        wait_for(lambda: len(read_all(bench.records)) == 6)
+        for folder in folders:
+            (folder / "go").touch()
+
+    later(release)
+    ends = bench.runner(grid).run()
+    assert [end.state for end in ends] == [State.DONE] * 8
+    assert {end.cell for end in ends[-2:]} == set(grid[:2]), "they are waited for, the others come first"
+    assert sorted(bench.starts()) == sorted(cell.name for cell in grid), "nothing was trained twice"
+
+
 def test_a_cell_that_another_process_finishes_counts_as_done(bench: Bench, later: Any) -> None:
     grid = bench.grid(("text",))[:1]
 
@@ -351,14 +385,7 @@ def test_a_child_that_loses_the_race_is_no_failure(bench: Bench, monkeypatch: py
 
 
 def test_two_grids_at_once_share_the_work(bench: Bench, tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from test_grid_runner import Bench\n"
-        "bench = Bench(Path(sys.argv[1])); runner = bench.runner(bench.grid(seeds=(0, 1)))\n"
-        "print('failed' if any(end.reason for end in runner.run()) else runner.snapshot().done)"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    where = {**os.environ, "PYTHONPATH": str(TRAIN.parent)}
-    grids = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=where) for _ in range(2)]
+    grids = [other_grid(tmp_path) for _ in range(2)]
     said = [grid.communicate(timeout=60)[0].splitlines()[-1] for grid in grids]
     assert said == ["8", "8"]
     assert len(read_all(bench.records)) == 8

@@ -22,27 +22,33 @@ STYLES = {
 
 
 def presets(records: Path, runs: Path) -> list[str]:
-    """Return the presets that left something on disk, in the order of their names."""
+    """Return the presets that left something on disk, in the order of their names.
+
+    Runs whose overrides make them others than those of their preset are filed under its name, "-" and a hash.
+    """
     return sorted({folder.name for root in (records, runs) for folder in root.glob("*") if folder.is_dir()})
 
 
 def listed(preset: str, wishes: Wishes, said: Sequence[str], records: Path, runs: Path) -> list[Cell]:
     """Return the grid wished for, and what else of the preset is on disk and fits the options that were `said`.
 
-    A task is looked for in the data that its runs on disk have: the variant is not known from elsewhere.
+    Of a preset with overrides, only what is on disk. A task is looked for in the data that its runs on disk have:
+    the variant is not known from elsewhere.
     """
     found = [cell for cell in discovered(preset, records, runs) if _fits(cell, wishes, said)]
+    if "-" in preset:
+        return found
     variants = {task: min((c.variant for c in found if c.task == task), default="") for task in wishes.tasks}
     grid = cells(preset, variants, wishes.backbones, wishes.attentions, wishes.seeds)
     return list(dict.fromkeys([*grid, *found]))
 
 
-def board(preset: str, standings: Sequence[Standing]) -> Group:
+def board(title: str, standings: Sequence[Standing]) -> Group:
     """Return what rich prints: the board, the counts, and the reason of every failure."""
     columns = list(dict.fromkeys(_column(standing) for standing in standings))
     rows = list(dict.fromkeys(_row(standing) for standing in standings))
     fields = {(_row(standing), _column(standing)): standing for standing in standings}
-    grid = Table(title=f"preset={preset}", title_justify="left")
+    grid = Table(title=title, title_justify="left")
     grid.add_column("")
     for column in columns:
         grid.add_column(column, justify="right")
@@ -76,7 +82,8 @@ def _column(standing: Standing) -> str:
 def _row(standing: Standing) -> str:
     cell = standing.cell
     held = "" if cell.attention in ("none", "softmax") else f" + {cell.attention}"
-    return f"{cell.backbone}{held} seed {cell.seed}"
+    changed = cell.preset.partition("-")[2]
+    return f"{cell.backbone}{held} seed {cell.seed}" + f" ({changed})" * bool(changed)
 
 
 def _field(standing: Standing | None) -> Text:

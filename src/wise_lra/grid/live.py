@@ -70,7 +70,9 @@ class Live:
             rows.add_row(*_row(view, wide))
         more = len(now.running) - room
         hidden = [Text(f"and {more} more", "dim")] if more > 0 else []
-        return Group(Rule(self.title, style="dim", align="left"), rows, *hidden, self._total(now))
+        return Group(
+            Rule(Text(self.title, "dim"), style="dim", align="left"), rows, *hidden, self._total(now)
+        )
 
     def _total(self, now: Snapshot) -> RenderableType:
         counts = Text.assemble(
