@@ -484,6 +484,7 @@ class Shop:
 
     def tables(self, preset: str) -> int:
         self.tabled.append(preset)
+        print("the table")
         return 0
 
 
@@ -507,12 +508,15 @@ def test_a_failed_cell_or_task_or_table_is_a_failed_reproduction(
 ) -> None:
     bench.behave({"text/fnet/seed0": "fail"})
     assert Shop(bench).reproduction.run() == 1
-    assert "failed  text-stand-in/fnet/none/seed0: the loss is nan at step 3" in capsys.readouterr().out
+    table, _, words = capsys.readouterr().out.partition("the table\n")
+    assert "failed  text-stand-in/fnet/none/seed0: the loss is nan at step 3" in words, "the last lines"
+    assert "start   text-stand-in/fnet/none/seed0" in table
     bench.behave({})
     one = Plan({"text": (Path("data"), "stand-in")}, {"image": "no archive"})
     assert Shop(bench, plan=lambda preset: one).reproduction.run() == 1
     assert "failed  image: its data could not be prepared: no archive" in capsys.readouterr().out
     assert Shop(bench, tables=lambda preset: 2).reproduction.run() == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("failed  the table: status 2")
     assert Shop(bench).reproduction.run() == 0
 
 

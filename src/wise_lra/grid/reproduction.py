@@ -114,17 +114,21 @@ class Reproduction:
             screen.note(f"{have}; {runner.left} to run, {min(len(at_a_time), max(runner.left, 1))} at a time")
             ends = runner.run()
         now = runner.snapshot()
-        for line in farewell(ends, now) if runner.stopped else report(ends, now, command, self.runs):
-            _say(line)
         if runner.stopped:
+            for line in farewell(ends, now):
+                _say(line)
             return 130
-        for task, reason in plan.unprepared.items():
-            _say(f"failed  {task}: its data could not be prepared: {reason}")
+        status = self.tables(preset)
         if apart := sorted({cell.preset for cell in grid} - {preset}):
             _say(
                 f"overrides make these runs others than preset={preset}: their records are in {', '.join(apart)}"
             )
-        status = self.tables(preset)
+        for line in report(ends, now, command, self.runs):
+            _say(line)
+        for task, reason in plan.unprepared.items():
+            _say(f"failed  {task}: its data could not be prepared: {reason}")
+        if status:
+            _say(f"failed  the table: status {status} of scripts/tables.py; `make tables` builds it again")
         return int(bool(now.failed or plan.unprepared or status))
 
     def _grid(self, preset: str, plan: Plan) -> list[Cell]:
