@@ -87,7 +87,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("overrides", "named", "expected"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+@pytest.mark.parametrize(
+    ("overrides", "named", "expected"), MISTAKES, ids=lambda v: " ".join(v) if isinstance(v, list) else ""
+)
 def test_a_mistake_is_named(overrides: list[str], named: str, expected: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         compose(overrides)
@@ -99,7 +101,13 @@ def test_a_mistake_is_named(overrides: list[str], named: str, expected: str) -> 
 
 @pytest.mark.parametrize("override", ["recipe.stepz=5", "wavelet.level=9", "heads.number=3"])
 def test_a_mistake_ends_train_at_once(override: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/train.py"), "task=listops", "backbone=wise_adaptive", override]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/train.py"),
+        "task=listops",
+        "backbone=wise_adaptive",
+        override,
+    ]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     begin = time.perf_counter()
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -33,7 +33,9 @@ def small(task: str, backbone: str, length: int, *overrides: str) -> torch.nn.Mo
         ("pathfinder", 0.0265, 4, []),
     ],
 )
-def test_vanilla_has_the_parameters_of_lra(task: str, millions: float, digits: int, overrides: list[str]) -> None:
+def test_vanilla_has_the_parameters_of_lra(
+    task: str, millions: float, digits: int, overrides: list[str]
+) -> None:
     cfg = compose([f"task={task}", "preset=lra", "backbone=vanilla", *overrides])
     with torch.device("meta"):
         assert round(parameter_count(instantiate(cfg.model)) / 1e6, digits) == millions

@@ -79,7 +79,9 @@ def faults(file: Path, source: str) -> list[str]:
     return outside(imports(ast.parse(source)), allowed, f"wise_lra.{room}")
 
 
-@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: f.relative_to(PACKAGE).as_posix())
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: f.relative_to(PACKAGE).as_posix()
+)
 def test_a_room_imports_only_what_it_may(file: Path) -> None:
     assert faults(file, file.read_text(encoding="utf-8")) == []
 

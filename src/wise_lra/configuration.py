@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pywt
 from hydra import compose as hydra_compose
@@ -53,15 +53,19 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 def check(cfg: DictConfig) -> None:
     """Raise ConfigurationError if a run of this configuration could not even be built."""
     try:
-        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        plain = plain_dict(cfg)
     except OmegaConfBaseException as error:
-        raise ConfigurationError(f"{error.full_key}: {_first_line(error)}") from None
-    assert isinstance(plain, dict)
+        raise ConfigurationError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     _check_attention(plain)
     for path, node in _nodes(plain):
         _bind(path, node)
     _check_values(plain)
     _check_sizes(plain)
+
+
+def plain_dict(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """Return a configuration as plain dictionaries and lists."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
 
 
 def options(group: str) -> list[str]:
@@ -82,7 +86,7 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
     """Turn Hydra's message into one line that names key, value and what was expected."""
     if unknown := re.search(r"Could not override '([^'@]+)", message):
         key = unknown[1]
-        known = _keys(_plain_defaults())
+        known = _keys(plain_dict(hydra_compose("train"), resolve=False))
         parent = key.rpartition(".")[0]
         near = difflib.get_close_matches(key, [*known, *_groups()], n=1, cutoff=0.6)
         siblings = [name for name in known if name.rpartition(".")[0] == parent and "_target_" not in name]
@@ -98,12 +102,6 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
 
 def _given(key: str, overrides: Sequence[str]) -> str:
     return next((text for text in overrides if text.lstrip("+~").startswith(f"{key}=")), key)
-
-
-def _plain_defaults() -> dict[str, Any]:
-    plain = OmegaConf.to_container(hydra_compose("train"), resolve=False)
-    assert isinstance(plain, dict)
-    return plain
 
 
 def _groups() -> list[str]:
@@ -216,8 +214,9 @@ def _check_bands(path: str, node: dict[str, Any], positions: int) -> None:
     if taps is not None and level > (deepest := pywt.dwt_max_level(positions, taps)):
         raise ConfigurationError(
             f"wavelet.level={level}: too deep for {positions} positions and filters of {taps} taps; "
-            f"expected 1 to {deepest}" if deepest else
-            f"wavelet.level={level}: filters of {taps} taps are too long for {positions} positions"
+            f"expected 1 to {deepest}"
+            if deepest
+            else f"wavelet.level={level}: filters of {taps} taps are too long for {positions} positions"
         )
     if node["fit_parameters"] and "heads" in attention:
         bands, width = level + 1, attention["qkv_dim"]
@@ -251,7 +250,3 @@ def _at(cfg: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
         node = node.get(part) if isinstance(node, dict) else None
     return node
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import platform
 import time
 import warnings
@@ -20,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from wise_lra.configuration import compose
+from wise_lra.configuration import compose, plain_dict
 from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
 from wise_lra.data.prepare import prepare
@@ -68,7 +67,13 @@ class Run:
         """Where records and runs keep it: <preset>/<task>/<backbone>/<attention>/seed<k>."""
         variant = f"-{self.manifest['variant']}" if self.manifest["variant"] else ""
         cfg = self.cfg
-        names = (self.preset, self.task.name + variant, cfg.backbone.name, cfg.attention.name, f"seed{cfg.seed}")
+        names = (
+            self.preset,
+            self.task.name + variant,
+            cfg.backbone.name,
+            cfg.attention.name,
+            f"seed{cfg.seed}",
+        )
         return Path(*names)
 
 
@@ -122,7 +127,12 @@ def preset_label(cfg: DictConfig) -> str:
 
     So a changed run never takes the place of a true one, nor a place in its column.
     """
-    choices = {"preset": "preset.name", "task": "task.name", "backbone": "backbone.name", "attention": "attention.name"}
+    choices = {
+        "preset": "preset.name",
+        "task": "task.name",
+        "backbone": "backbone.name",
+        "attention": "attention.name",
+    }
     own = compose([f"{group}={OmegaConf.select(cfg, key)}" for group, key in choices.items()])
     here, there = _science(cfg), _science(own)
     if here == there:
@@ -132,18 +142,14 @@ def preset_label(cfg: DictConfig) -> str:
 
 
 def _science(cfg: DictConfig) -> dict[str, Any]:
-    plain = _plain(cfg)
-    return {key: plain[key] for key in _SCIENCE} | {f"data.{key}": plain["data"][key] for key in _SCIENCE_DATA}
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return plain
+    plain = plain_dict(cfg)
+    return {key: plain[key] for key in _SCIENCE} | {
+        f"data.{key}": plain["data"][key] for key in _SCIENCE_DATA
+    }
 
 
 def _preparation(cfg: DictConfig) -> dict[str, Any]:
-    data = _plain(cfg)["data"]
+    data = plain_dict(cfg)["data"]
     return {
         "task": instantiate(cfg.task),
         "root": Path(data["root"]),
@@ -187,8 +193,10 @@ def _trained(run: Run) -> Record:
         save_last=True,
         enable_version_counter=False,
     )
-    config = _without_places(_plain(cfg))
-    logger = make_logger(_plain(cfg)["logger"], run.folder, _wandb_facts(run), config | {"parameters": parameters})
+    config = _without_places(plain_dict(cfg))
+    logger = make_logger(
+        plain_dict(cfg)["logger"], run.folder, _wandb_facts(run), config | {"parameters": parameters}
+    )
     _silence()
     trainer = Trainer(
         accelerator=cfg.trainer.accelerator,
@@ -216,7 +224,7 @@ def _trained(run: Run) -> Record:
         raise
     best = max(history.points, key=lambda point: point["validation_accuracy"])  # the first, as the checkpoint
     summary = {"test_accuracy": tested["test/accuracy"], "parameters": parameters, "best_step": best["step"]}
-    identity = None if cfg.logger.name == "csv" else logger.version
+    identity = None if cfg.logger.name == "csv" else str(logger.version)
     if line := finish(logger, summary):
         log.info(line)
     return Record(
@@ -226,7 +234,8 @@ def _trained(run: Run) -> Record:
         backbone=cfg.backbone.name,
         attention=cfg.attention.name,
         seed=cfg.seed,
-        protocol=cfg.preset.protocol + ("" if cfg.data.protocol == "held-out" else f", data.protocol={cfg.data.protocol}"),
+        protocol=cfg.preset.protocol
+        + ("" if cfg.data.protocol == "held-out" else f", data.protocol={cfg.data.protocol}"),
         comparable=cfg.preset.comparable and not run.manifest["variant"],
         data={
             "source": run.manifest["source"],
@@ -286,9 +295,7 @@ def _within_limit(cfg: DictConfig, model: torch.nn.Module) -> int:
 
 def parameters_of_vanilla(cfg: DictConfig) -> int:
     """Return the parameters of the vanilla backbone at these sizes, without making its weights."""
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    vanilla = OmegaConf.to_container(compose(["backbone=vanilla"]), resolve=False)
-    assert isinstance(plain, dict) and isinstance(vanilla, dict)
+    plain, vanilla = plain_dict(cfg, resolve=False), plain_dict(compose(["backbone=vanilla"]), resolve=False)
     plain["backbone"] = vanilla["backbone"]
     if plain["attention"]["mixer"] is None:
         plain["attention"] = vanilla["attention"]
@@ -311,12 +318,14 @@ def _resumed(run: Run, config: dict[str, Any]) -> str | None:
 def _without_places(plain: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration without what belongs to one machine or person."""
     data = {key: value for key, value in plain["data"].items() if key in (*_SCIENCE_DATA, "source")}
-    kept = {key: value for key, value in plain.items() if key not in ("records", "runs", "overwrite", "logger")}
+    kept = {
+        key: value for key, value in plain.items() if key not in ("records", "runs", "overwrite", "logger")
+    }
     return kept | {"data": data}
 
 
 def _wandb_facts(run: Run) -> dict[str, Any]:
-    digest = hashlib.sha256(f"{run.place}{os.path.abspath(run.folder)}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{run.place}{run.folder.resolve()}".encode()).hexdigest()[:8]
     return {
         "id": f"{run.cfg.task.name}-{run.cfg.backbone.name}-{digest}",
         "name": run.name,

@@ -12,7 +12,9 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 _SECONDS = 2.0  # to wait for the server before a run goes offline
 
 
-def make_logger(settings: dict[str, Any], folder: Path, run: dict[str, Any], config: dict[str, Any]) -> Logger:
+def make_logger(
+    settings: dict[str, Any], folder: Path, run: dict[str, Any], config: dict[str, Any]
+) -> Logger:
     """Return the logger of a run that keeps its files in `folder`.
 
     Args:
@@ -48,7 +50,7 @@ def finish(logger: Logger, summary: dict[str, Any], exit_code: int = 0) -> str:
     if isinstance(logger, CSVLogger):
         logger.save()
         return ""
-    experiment = logger.experiment
+    experiment: Any = getattr(logger, "experiment")  # noqa: B009 - only WandbLogger has it, and that import is slow
     experiment.summary.update(summary)
     offline, place = experiment.offline, os.path.relpath(Path(experiment.dir).parent)
     address = "" if offline else experiment.url
@@ -58,9 +60,15 @@ def finish(logger: Logger, summary: dict[str, Any], exit_code: int = 0) -> str:
     return f"W&B: offline; look at it with `wandb beta leet {place}`, upload it with `wandb sync {place}`"
 
 
-def _wandb_logger(settings: dict[str, Any], folder: Path, run: dict[str, Any], config: dict[str, Any]) -> Logger:
-    os.environ.setdefault("WANDB_SILENT", "true")  # its notes repeat on every run; `finish` returns the one that matters
-    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb"))  # else artifacts are staged in the home folder
+def _wandb_logger(
+    settings: dict[str, Any], folder: Path, run: dict[str, Any], config: dict[str, Any]
+) -> Logger:
+    os.environ.setdefault(
+        "WANDB_SILENT", "true"
+    )  # its notes repeat on every run; `finish` returns the one that matters
+    os.environ.setdefault(
+        "WANDB_DATA_DIR", str(folder / "wandb")
+    )  # else artifacts are staged in the home folder
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 

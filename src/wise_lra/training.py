@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -43,7 +44,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
-        least = {"steps": 1, "batch_size": 1, "warmup_steps": 1, "validate_every": 1, "lr": 0, "weight_decay": 0}
+        least = {
+            "steps": 1,
+            "batch_size": 1,
+            "warmup_steps": 1,
+            "validate_every": 1,
+            "lr": 0,
+            "weight_decay": 0,
+        }
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"recipe.{name}={getattr(self, name)}: expected at least {low}")
@@ -99,11 +107,8 @@ class Training(LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of a batch. Raises Diverged where it is not finite."""
         loss, accuracy = self._measure(batch)
-        if self.global_step % _CHECKED_EVERY == 0 and not torch.isfinite(loss):
-            raise Diverged(
-                f"the loss is {loss.item()} at step {self.global_step + 1}: lower recipe.lr, "
-                "lengthen recipe.warmup_steps or set recipe.clip=1.0"
-            )
+        if self.global_step % _CHECKED_EVERY == 0:
+            self._expect_finite(loss)
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         self.log_dict({"train/loss": loss, "train/accuracy": accuracy, "train/lr": rate})
         return loss
@@ -114,14 +119,14 @@ class Training(LightningModule):
             self.trainer.should_stop = True
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Add a batch to the validation means."""
-        self._evaluate("validation", batch)
+        """Add a batch to the validation means. Raises Diverged where the loss is not finite."""
+        self._expect_finite(self._evaluate("validation", batch))
 
     def test_step(self, batch: Batch, index: int) -> None:
         """Add a batch to the test means."""
         self._evaluate("test", batch)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW(0.9, 0.98, 1e-9) with the recipe's rate, set anew at every step."""
         recipe = self.recipe
         optimizer = torch.optim.AdamW(
@@ -130,10 +135,18 @@ class Training(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: recipe.learning_rate(done + 1))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _evaluate(self, split: str, batch: Batch) -> None:
+    def _expect_finite(self, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise Diverged(
+                f"the loss is {loss.item()} at step {self.global_step}: lower recipe.lr, "
+                "lengthen recipe.warmup_steps or set recipe.clip=1.0"
+            )
+
+    def _evaluate(self, split: str, batch: Batch) -> Tensor:
         loss, accuracy = self._measure(batch)
         values = {f"{split}/loss": loss, f"{split}/accuracy": accuracy}
         self.log_dict(values, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
+        return loss
 
     def _measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return mean cross-entropy and share of right answers, both float32 scalars."""
