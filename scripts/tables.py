@@ -48,7 +48,9 @@ def parse_options() -> argparse.Namespace:
     option("--records", type=Path, default=Path("results/records"), help="folder of this machine's records")
     option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
     option("--out", type=Path, default=Path("results"), help="folder of TABLE.md, TABLE.csv and TABLE.tex")
-    option("--reference", type=Path, default=Path("results/reference"), help="folder of the records kept in git")
+    option(
+        "--reference", type=Path, default=Path("results/reference"), help="folder of the records kept in git"
+    )
     option("--readme", type=Path, default=Path("README.md"), help="file that holds the table markers")
     option("--preset", help="print this one; by default quick, lra and paper. The files always hold all")
     option("--adopt", action="store_true", help="copy the records to --reference and refresh README's table")

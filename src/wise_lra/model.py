@@ -197,9 +197,7 @@ def classifier(
     Raises:
         ValueError: see the parts.
     """
-    encoder = Encoder(
-        vocabulary, length, mixer, d_model, depth, mlp_dim, positions, pool, dropout, mlp_norm
-    )
+    encoder = Encoder(vocabulary, length, mixer, d_model, depth, mlp_dim, positions, pool, dropout, mlp_norm)
     if documents == 2:
         return PairClassifier(encoder, mlp_dim, classes, interaction)
     return Classifier(encoder, mlp_dim, classes)

@@ -37,11 +37,15 @@ class History(Callback):
         self._sums = torch.zeros(3)
         self._begin = 0.0
 
-    def on_save_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Keep the history in the checkpoint."""
         checkpoint["history"] = {"points": self.points, "seconds": self.seconds}
 
-    def on_load_checkpoint(self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Take it over when training goes on, but not when the best checkpoint is loaded to be tested."""
         if trainer.state.fn == "fit":
             self.points, self.seconds = checkpoint["history"]["points"], checkpoint["history"]["seconds"]
@@ -109,7 +113,10 @@ class Throughput(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Send both to the loggers."""
-        values = {"tokens_per_second": self.tokens_per_second, "peak_memory_gb": peak_memory(module.device) / 1e9}
+        values = {
+            "tokens_per_second": self.tokens_per_second,
+            "peak_memory_gb": peak_memory(module.device) / 1e9,
+        }
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step)
 
@@ -196,7 +203,9 @@ class Screen(Callback):
         elif self.style == "lines" and phase != "test" and (now or clock - self._shown > _LINE_EVERY):
             self._shown = clock
             self._console.print(
-                f"{self.name}  step {step:,}/{self.steps:,}  {_numbers(self.state)}", highlight=False, soft_wrap=True
+                f"{self.name}  step {step:,}/{self.steps:,}  {_numbers(self.state)}",
+                highlight=False,
+                soft_wrap=True,
             )
 
 

@@ -32,7 +32,8 @@ class Parameter:
         if not all(name in _SIMPLE for name in names):
             return ""
         fits = any(
-            isinstance(value, _SIMPLE[name]) and (name == "bool" or not isinstance(value, bool)) for name in names
+            isinstance(value, _SIMPLE[name]) and (name == "bool" or not isinstance(value, bool))
+            for name in names
         )
         return "" if fits else self.annotation.replace("None", "null").replace(" |", " or")
 
