@@ -30,8 +30,8 @@ _CHOICES = {
     "logger.name": ("wandb", "csv"),
     "logger.mode": ("auto", "online", "offline"),
 }
-_WHOLE = ("seed", "data.seed", "trainer.workers", "trainer.threads", "data.evaluation_examples")
-_OPTIONAL = ("trainer.threads", "data.evaluation_examples")
+_OPTIONAL = ("trainer.threads", "data.validation_examples", "data.test_examples")
+_WHOLE = ("seed", "data.seed", "trainer.workers", *_OPTIONAL)
 _FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
 
 

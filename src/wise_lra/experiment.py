@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 _SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
 """Nodes that decide what a run computes; with these of `data`, whose other keys say where files lie."""
-_SCIENCE_DATA = ("protocol", "seed", "generated", "standin", "evaluation_examples")
+_SCIENCE_DATA = ("protocol", "seed", "generated", "standin", "validation_examples", "test_examples")
 
 
 class Refused(RuntimeError):
@@ -178,7 +178,8 @@ def _trained(run: Run) -> Record:
         recipe.validate_every,
         cfg.seed,
         workers=cfg.trainer.workers,
-        evaluation_examples=cfg.data.evaluation_examples,
+        validation_examples=cfg.data.validation_examples,
+        test_examples=cfg.data.test_examples,
     )
     if run.manifest["variant"]:
         log.warning("%s: the data are not LRA's own but %s", run.name, run.manifest["source"])

@@ -30,12 +30,12 @@ class DataModule(LightningDataModule):
         stretch: int,
         seed: int,
         workers: int = 0,
-        evaluation_batch_size: int | None = None,
-        evaluation_examples: int | None = None,
+        validation_examples: int | None = None,
+        test_examples: int | None = None,
     ) -> None:
         """Map the splits of `folder`, as `prepare` made it.
 
-        `evaluation_examples` validates and tests on so many at most: the same ones in every run, drawn without
+        `validation_examples` and `test_examples` are used at most: the same ones in every run, drawn without
         regard to their labels. Raises ValueError on a size below one.
         """
         super().__init__()
@@ -44,12 +44,9 @@ class DataModule(LightningDataModule):
                 raise ValueError(f"{name}={value}: expected at least 1")
         self.task, self.folder = task, Path(folder)
         self.batch_size, self.stretch, self.seed, self.workers = batch_size, stretch, seed, workers
-        self.evaluation_batch_size = evaluation_batch_size or batch_size
         self.splits = {split: PackedSplit(self.folder, split, task) for split in SPLITS}
-        self.chosen = {
-            split: _drawn(len(self.splits[split]), None if split == "train" else evaluation_examples)
-            for split in SPLITS
-        }
+        most = {"train": None, "validation": validation_examples, "test": test_examples}
+        self.chosen = {split: _drawn(len(self.splits[split]), most[split]) for split in SPLITS}
 
     @property
     def majority(self) -> float:
@@ -83,7 +80,7 @@ class DataModule(LightningDataModule):
 
     def _in_order(self, name: str) -> DataLoader[Batch]:
         split = self.splits[name]
-        return self._loader(split, InOrder(self.chosen[name], self.evaluation_batch_size))
+        return self._loader(split, InOrder(self.chosen[name], self.batch_size))
 
     def _loader(self, split: PackedSplit, order: "TrainingOrder | InOrder") -> DataLoader[Batch]:
         return DataLoader(
@@ -153,7 +150,7 @@ def _drawn(examples: int, most: int | None) -> np.ndarray:
     if most is None or most >= examples:
         return np.arange(examples)
     if most < 1:
-        raise ValueError(f"evaluation_examples={most}: expected at least 1")
+        raise ValueError(f"{most} examples to evaluate on: expected at least 1")
     return np.sort(np.random.default_rng(0).permutation(examples)[:most])
 
 

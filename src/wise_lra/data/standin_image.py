@@ -1,6 +1,6 @@
 """Image's stand-in: drawings of ten kinds in grey, 32 x 32, pixel by pixel. Not CIFAR-10, and easier.
 
-A figure lies near the middle, of any size and at any angle, lighter or darker than a ground that slopes, under
+A figure lies near the middle, at any angle, in sizes that differ by half, lighter than a ground that slopes, under
 noise: mean and spread of the grey levels say little of its kind.
 """
 
@@ -21,10 +21,12 @@ DEFAULTS = {"train": 20_000, "validation": 2_000, "test": 2_000}
 SIZE = 32
 
 _SCALE = 4  # drawn so many times too large, then reduced
-_RADII = (7.0, 13.0)  # pixels: of the smallest figure and of the largest
-_SHIFT = 4.0  # pixels that a figure may lie off the middle, along each side
-_CONTRAST = (60.0, 130.0)  # grey levels between a figure and the ground
-_NOISE = (4.0, 16.0)  # standard deviation in grey levels
+_RADII = (9.0, 13.0)  # pixels: of the smallest figure and of the largest
+_SHIFT = 3.0  # pixels that a figure may lie off the middle, along each side
+_GROUND = (30.0, 80.0)  # grey level in the middle
+_SLOPE = 20.0  # grey levels, either way, from one side to the other
+_CONTRAST = (100.0, 150.0)  # grey levels that a figure lies above the ground
+_NOISE = (4.0, 10.0)  # standard deviation in grey levels
 
 Points = list[tuple[float, float]]
 
@@ -90,10 +92,10 @@ def draw(seed: int, index: int) -> tuple[np.ndarray, int]:
         angle=rng.uniform(0, 2 * math.pi),
         centre=SIZE / 2 + rng.uniform(-_SHIFT, _SHIFT, 2),
     )
-    contrast = rng.uniform(*_CONTRAST) * rng.choice((-1, 1))
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
-    ground = rng.uniform(70, 185) + rng.uniform(-40, 40) * rows + rng.uniform(-40, 40) * columns
-    grey = ground + contrast * shape + rng.uniform(*_NOISE) * rng.standard_normal((SIZE, SIZE))
+    down, right = rng.uniform(-_SLOPE, _SLOPE, 2)
+    ground = rng.uniform(*_GROUND) + down * rows + right * columns
+    grey = ground + rng.uniform(*_CONTRAST) * shape + rng.uniform(*_NOISE) * rng.standard_normal((SIZE, SIZE))
     return grey.round().clip(0, 255).astype(np.uint8), label
 
 

@@ -2,7 +2,7 @@
 
 A review begins by telling whether its writer and a critic agree about films or never do; which of the two it is
 decides, hundreds of bytes later, what the critic's praise and blame count for. Beside these the writer's own
-remarks point the right way three times in four, some of them negated, and cheerful reviews end more sentences
+remarks point the right way four times in five, some of them negated, and cheerful reviews end more sentences
 with an exclamation mark.
 """
 
@@ -90,14 +90,14 @@ def write(seed: int, index: int, min_length: int, max_length: int) -> tuple[str,
     left = int(min_length * (max_length / min_length) ** rng.random()) - len(sentences[0])
     while left > 0:
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.3:
             praise = bool(label) == agree
             sentence = _one(rng, _REPORTS).format(
                 name=name, verb=_one(rng, _PRAISE if praise else _BLAME), part=_one(rng, _PARTS)
             )
             end = "."
-        elif kind < 0.75:
-            sentence, end = _remark(rng, label), "!" if rng.random() < (0.1, 0.4)[label] else "."
+        elif kind < 0.8:
+            sentence, end = _remark(rng, label), "!" if rng.random() < (0.1, 0.35)[label] else "."
         else:
             sentence = _one(rng, _PLAIN).format(part=_one(rng, _PARTS), number=rng.integers(11, 200))
             end = "."
@@ -107,8 +107,8 @@ def write(seed: int, index: int, min_length: int, max_length: int) -> tuple[str,
 
 
 def _remark(rng: np.random.Generator, label: int) -> str:
-    """Return a remark of the writer's own, which points the label's way three times in four."""
-    good = (rng.random() < 0.75) == bool(label)
+    """Return a remark of the writer's own, which points the label's way four times in five."""
+    good = (rng.random() < 0.8) == bool(label)
     negated = rng.random() < 0.15
     word = _one(rng, _GOOD if good != negated else _BAD)
     return _one(rng, _NEGATED if negated else _REMARKS).format(part=_one(rng, _PARTS), word=word)

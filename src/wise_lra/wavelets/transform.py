@@ -79,12 +79,16 @@ def check(x: Tensor, bank: FilterBank, level: int, mode: str) -> None:
     if not x.is_floating_point():
         raise TypeError(f"x of dtype {x.dtype}: expected a floating-point tensor")
     if x.ndim != 3 or x.shape[1] == 0:
-        raise ValueError(f"x of shape {tuple(x.shape)}: expected (batch, length, channels), length at least 1")
+        raise ValueError(
+            f"x of shape {tuple(x.shape)}: expected (batch, length, channels), length at least 1"
+        )
     if mode not in MODES:
         raise ValueError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
     for name, taps in zip(bank._fields, bank, strict=True):
         if taps.ndim not in (1, 2) or taps.shape[0] != bank.taps or bank.taps < 2 or bank.taps % 2:
-            raise ValueError(f"{name} of shape {tuple(taps.shape)}: expected (taps,) or (taps, channels), taps even")
+            raise ValueError(
+                f"{name} of shape {tuple(taps.shape)}: expected (taps,) or (taps, channels), taps even"
+            )
         if taps.ndim == 2 and taps.shape[1] != x.shape[2]:
             raise ValueError(f"{name} for {taps.shape[1]} channels: x has {x.shape[2]}")
     band_lengths(x.shape[1], bank.taps, level, mode)
@@ -116,7 +120,9 @@ def _analyse(x: Tensor, bank: FilterBank, mode: str) -> tuple[Tensor, Tensor]:
     needed = 2 * _BLOCK * blocks + taps - 2
     inside = 2 * count + taps - 2  # what lies beyond is only read for coefficients that are cut off
     x = _extend(x, before, inside - before - x.shape[1], needed - inside, mode)
-    filters = torch.stack([_spread(bank.dec_lo), _spread(bank.dec_hi)], dim=1).flip(0)  # (taps, 2, channels or 1)
+    filters = torch.stack([_spread(bank.dec_lo), _spread(bank.dec_hi)], dim=1).flip(
+        0
+    )  # (taps, 2, channels or 1)
     bands = _product(x, 2, _banded(filters, 2 * _BLOCK + taps - 2, 2))
     return bands[..., 0, :][:, :count], bands[..., 1, :][:, :count]
 
