@@ -61,7 +61,7 @@ def unreachable(address: str, seconds: float = 3.0) -> str:
             urllib.request.urlopen(request, timeout=seconds).close()
             answer[0] = ""
         except (OSError, HTTPException) as error:
-            answer[0] = str(error)
+            answer[0] = str(getattr(error, "reason", error))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

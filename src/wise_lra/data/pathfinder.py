@@ -15,6 +15,8 @@ from wise_lra.data.pathfinder_paddles import PARAMETERS, Paddles, Parameters, ma
 from wise_lra.data.pathfinder_snakes import draw, place
 from wise_lra.data.task import SPLITS, Example
 
+CLASSES = ("two contours", "one contour")
+
 _SHARD = 256  # images that a thread makes at a time
 _BLOCK = 8192  # images that `generated` holds at a time
 _ATTEMPTS = 1_000_000  # pairs of targets after which a contour is taken not to fit
