@@ -1,10 +1,12 @@
-"""What made a record: versions and commit, and whether the sources were as committed."""
+"""What made a record: device, versions and commit, and whether the sources were as committed."""
 
 import platform
 import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+
+import torch
 
 _ROOT = Path(__file__).parents[2]
 _SOURCES = ("src", "configs", "scripts", "pyproject.toml", "constraints.txt")
@@ -33,3 +35,20 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout
+
+
+def device_name(device: torch.device) -> str:
+    """Return the GPU's name, or the processor's and the number of threads used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' * (threads > 1)}"
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,107 @@
+"""A run: a cell of the grid with its seed. What it is called, where it lives, and what decides its result."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from wise_lra.configuration import compose, plain_dict
+
+_SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
+_SCIENCE_DATA = ("protocol", "seed", "generated", "standin", "validation_examples", "test_examples")
+_CHOICES = {
+    "preset": "preset.name",
+    "task": "task.name",
+    "backbone": "backbone.name",
+    "attention": "attention.name",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A checked configuration with the prepared data that it runs on."""
+
+    cfg: DictConfig
+    data: Path
+    manifest: dict[str, Any]
+
+    @property
+    def variant(self) -> str:
+        """What replaced the Arena's own data, "" where nothing did."""
+        return str(self.manifest["variant"])
+
+    @property
+    def name(self) -> str:
+        """The run in one line: "text (stand-in) wise_adaptive softmax seed 0"."""
+        cfg, variant = self.cfg, f" ({self.variant})" * bool(self.variant)
+        return f"{cfg.task.name}{variant} {cfg.backbone.name} {cfg.attention.name} seed {cfg.seed}"
+
+    @property
+    def place(self) -> Path:
+        """Where records and runs keep it: <preset>/<task>/<backbone>/<attention>/seed<k>."""
+        cfg, variant = self.cfg, f"-{self.variant}" * bool(self.variant)
+        names = (cfg.task.name + variant, cfg.backbone.name, cfg.attention.name, f"seed{cfg.seed}")
+        return Path(preset_label(cfg), *names)
+
+    @property
+    def folder(self) -> Path:
+        """Where its log, checkpoints and curves are."""
+        return Path(self.cfg.runs) / self.place
+
+    @property
+    def record(self) -> Path:
+        """Where its record is, or will be."""
+        return (Path(self.cfg.records) / self.place).with_suffix(".json")
+
+    @property
+    def protocol(self) -> str:
+        """Whose rules it follows, named also where Text validates on test as LRA did."""
+        held_out = self.cfg.data.protocol == "held-out"
+        return str(self.cfg.preset.protocol) + (
+            "" if held_out else f", data.protocol={self.cfg.data.protocol}"
+        )
+
+    def wandb(self) -> dict[str, Any]:
+        """Return what W&B files it under; the id is the same when a stopped run goes on."""
+        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
+        cfg = self.cfg
+        return {
+            "id": f"{cfg.task.name}-{cfg.backbone.name}-{digest}",
+            "name": self.name,
+            "group": preset_label(cfg),
+            "job_type": cfg.task.name,
+            "tags": [cfg.backbone.name, cfg.attention.name],
+        }
+
+
+def preset_label(cfg: DictConfig) -> str:
+    """Return the preset's name, or name and hash where a setting that matters is not the preset's own.
+
+    So a changed run never takes the place of a true one, nor a place in its column.
+    """
+    own = compose([f"{group}={OmegaConf.select(cfg, key)}" for group, key in _CHOICES.items()])
+    if _science(cfg) == _science(own):
+        return str(cfg.preset.name)
+    digest = hashlib.sha256(json.dumps(_science(cfg), sort_keys=True).encode()).hexdigest()
+    return f"{cfg.preset.name}-{digest[:8]}"
+
+
+def recorded_config(cfg: DictConfig) -> dict[str, Any]:
+    """Return a configuration without what belongs to one machine or person."""
+    plain = plain_dict(cfg)
+    data = {key: plain["data"][key] for key in ("source", *_SCIENCE_DATA)}
+    kept = {
+        key: value for key, value in plain.items() if key not in ("records", "runs", "overwrite", "logger")
+    }
+    return kept | {"data": data}
+
+
+def _science(cfg: DictConfig) -> dict[str, Any]:
+    """Return what decides a result; the other keys say where files lie and how a run is watched."""
+    plain = plain_dict(cfg)
+    return {key: plain[key] for key in _SCIENCE} | {
+        f"data.{key}": plain["data"][key] for key in _SCIENCE_DATA
+    }
