@@ -200,7 +200,7 @@ class Screen(Callback):
         write_text(self.file, json.dumps(self.state) + "\n", durable=False)
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=step, numbers=_numbers(self.state))
-        elif self.style == "lines" and phase != "test" and (now or clock - self._shown > _LINE_EVERY):
+        elif self.style == "lines" and phase == "train" and (now or clock - self._shown > _LINE_EVERY):
             self._shown = clock
             self._console.print(
                 f"{self.name}  step {step:,}/{self.steps:,}  {_numbers(self.state)}",

@@ -73,16 +73,20 @@ def _wandb_logger(
     from pytorch_lightning.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
+    # Begun here, not by Lightning, which passes a setting that wandb warns of.
+    experiment = wandb.init(
         project=settings["project"],
         entity=settings["entity"],
-        save_dir=folder,
-        offline=bool(offline_reason(settings["mode"])),
+        dir=folder,
+        mode="offline" if offline_reason(settings["mode"]) else "online",
         config=config,
         resume="allow",
         settings=wandb.Settings(silent=True, console="off", x_disable_machine_info=True),
         **run,
     )
+    experiment.define_metric("trainer/global_step")
+    experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(experiment=experiment, id=run["id"])
 
 
 def _key_in_netrc(host: str) -> bool:
