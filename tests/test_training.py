@@ -166,6 +166,19 @@ def test_a_diverging_run_ends_with_a_reason(folder: Path, tmp_path: Path) -> Non
     assert read_all(tmp_path / "records") == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_gpu_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
+    done = train(folder, tmp_path, "trainer=gpu")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: trainer.accelerator=gpu:")
+
+
+def test_a_folder_without_data_is_named(tmp_path: Path) -> None:
+    done = train(tmp_path / "nothing", tmp_path)
+    assert done.returncode == 1
+    assert "error: data.folder=" in done.stderr
+
+
 def test_lra_refuses_a_cell_that_is_too_large(folder: Path, tmp_path: Path) -> None:
     done = train(folder, tmp_path, "preset=lra", "wavelet.taps=32", "model.mlp_dim=4", "task.length=128")
     assert done.returncode == 1

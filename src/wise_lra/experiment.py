@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Refused(RuntimeError):
-    """A run that must not be trained as configured."""
+    """A run that cannot, or must not, be trained as configured."""
 
 
 def data_settings(task: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -51,8 +51,10 @@ def train(cfg: DictConfig) -> Record:
 
     A run that was stopped goes on from its last validation. Test data are touched once, after the best checkpoint
     by validation accuracy has been chosen.
-    Raises Refused for a cell with too many parameters, AlreadyRunning, Diverged, and what the data room raises.
+    Raises Refused for a cell with too many parameters, a device or data that are not there, AlreadyRunning, Diverged, and what the data room raises.
     """
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
     run = _opened(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
@@ -94,7 +96,12 @@ def parameters_of_vanilla(cfg: DictConfig) -> int:
 def _opened(cfg: DictConfig) -> Run:
     """Find or make the data of a run."""
     if cfg.data.folder:
-        return Run(cfg, Path(cfg.data.folder), read_manifest(Path(cfg.data.folder)))
+        try:
+            return Run(cfg, Path(cfg.data.folder), read_manifest(Path(cfg.data.folder)))
+        except FileNotFoundError:
+            raise Refused(
+                f"data.folder={cfg.data.folder}: no prepared data there; `make data` makes some"
+            ) from None
     prepared = prepare(**_preparation(cfg))
     return Run(cfg, prepared.folder, prepared.manifest)
 
