@@ -51,7 +51,8 @@ def train(cfg: DictConfig) -> Record:
 
     A run that was stopped goes on from its last validation. Test data are touched once, after the best checkpoint
     by validation accuracy has been chosen.
-    Raises Refused for a cell with too many parameters, a device or data that are not there, AlreadyRunning, Diverged, and what the data room raises.
+    Raises Refused for a cell with too many parameters, a device or data that are not there, AlreadyRunning,
+    Diverged, and what the data room raises.
     """
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
