@@ -187,11 +187,11 @@ def _check_sizes(cfg: dict[str, Any]) -> None:
         _at_least(f"recipe.{key}", recipe[key], 1)
     if not 0 <= model["dropout"] < 1:
         raise ConfigurationError(f"model.dropout={model['dropout']}: expected a probability in [0, 1)")
-    for path, node in _nodes(cfg["backbone"]["mixer"], "backbone.mixer"):
+    for _, node in _nodes(cfg["backbone"]["mixer"]):
         if "heads" in node:
             _check_heads(node["heads"], node["qkv_dim"])
         if node["_target_"] == _BANDED:
-            _check_bands(path, node, model["length"] + (model["pool"] == "cls"))
+            _check_bands(node, model["length"] + (model["pool"] == "cls"))
 
 
 def _check_heads(heads: int, qkv_dim: int) -> None:
@@ -202,21 +202,21 @@ def _check_heads(heads: int, qkv_dim: int) -> None:
         )
 
 
-def _check_bands(path: str, node: dict[str, Any], positions: int) -> None:
+def _check_bands(node: dict[str, Any], positions: int) -> None:
     bank, attention = node["bank"], node["attention"]
-    level = bank["level"]
+    level, taps = bank["level"], bank.get("taps")
     _at_least("wavelet.level", level, 1)
-    taps = bank.get("taps")
-    if "wavelet" in bank:
-        taps = _filter_length(bank["wavelet"])
-    elif taps is not None and (taps < 2 or taps % 2):
-        raise ConfigurationError(f"wavelet.taps={taps}: expected an even number, 2 or more")
-    if taps is not None and level > (deepest := pywt.dwt_max_level(positions, taps)):
+    if "mode" not in bank:  # lifting halves any length
+        deepest, what = max(0, positions - 1).bit_length(), "lifting"
+    else:
+        if "wavelet" in bank:
+            taps = _filter_length(bank["wavelet"])
+        elif not isinstance(taps, int) or not 2 <= taps <= 256 or taps % 2:
+            raise ConfigurationError(f"wavelet.taps={taps}: expected an even number from 2 to 256")
+        deepest, what = max(1, pywt.dwt_max_level(positions, taps)), f"filters of {taps} taps"
+    if level > deepest:
         raise ConfigurationError(
-            f"wavelet.level={level}: too deep for {positions} positions and filters of {taps} taps; "
-            f"expected 1 to {deepest}"
-            if deepest
-            else f"wavelet.level={level}: filters of {taps} taps are too long for {positions} positions"
+            f"wavelet.level={level}: too deep for {positions} positions and {what}; expected 1 to {deepest}"
         )
     if node["fit_parameters"] and "heads" in attention:
         bands, width = level + 1, attention["qkv_dim"]

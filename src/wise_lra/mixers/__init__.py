@@ -2,7 +2,10 @@
 
 from .fourier import FourierAttention, FourierMixer
 from .linear import LinearAttention
+from .linformer import Linformer
+from .longformer import Longformer
 from .mixer import Mixer, MixerFactory
+from .performer import Performer
 from .softmax import SoftmaxAttention
 from .wavelet_space import WaveletSpace
 
@@ -10,8 +13,11 @@ __all__ = [
     "FourierAttention",
     "FourierMixer",
     "LinearAttention",
+    "Linformer",
+    "Longformer",
     "Mixer",
     "MixerFactory",
+    "Performer",
     "SoftmaxAttention",
     "WaveletSpace",
 ]

@@ -1,8 +1,9 @@
 """Linear attention: a kernel in place of the softmax, so that the sums over keys are shared by all queries."""
 
-import torch
-from torch import Tensor
-from torch.nn.functional import elu
+import math
+
+from torch import Tensor, autocast
+from torch.nn.functional import relu
 
 from .attention import MultiHeadAttention, full_precision
 
@@ -15,23 +16,36 @@ class LinearAttention(MultiHeadAttention):
     """
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:  # noqa: D102
-        with torch.autocast(query.device.type, enabled=False):
-            query, key, value = (full_precision(t) for t in (query, key, value))
-            return kernel_attention(elu(query) + 1, elu(key) + 1, value, mask).to(value.dtype)
+        with autocast(query.device.type, enabled=False):
+            query, key = (_log_phi(full_precision(t)) for t in (query, key))
+            return kernel_attention(query, key, full_precision(value), mask).to(value.dtype)
 
 
-def kernel_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Return sum_j (q_i . k_j) v_j / sum_j (q_i . k_j) over the real tokens j, in time linear in length.
+def kernel_attention(log_query: Tensor, log_key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Return sum_j w_ij v_j / sum_j w_ij, w_ij = exp(log_query_i) . exp(log_key_j), over the real tokens j.
+
+    Linear in length, exact, and safe for features of any size: each feature of the keys is divided by its largest
+    value, the queries make up for it, and each query is divided by its largest feature, which cancels. So nothing
+    exceeds 1 before it is summed, and no denominator is below 1.
 
     Args:
-        query, key: non-negative features, (batch, heads, length, features).
+        log_query, log_key: logarithms of positive features, (batch, heads, length, features).
         value: (batch, heads, length, head_dim).
-        mask: (batch, length), bool, or None.
+        mask: (batch, length), bool, with a True in every row; or None.
 
     Returns:
-        (batch, heads, length, head_dim); a query whose weights are all 0 gives 0.
+        (batch, heads, length, head_dim)
     """
     if mask is not None:
-        key = key.masked_fill(~mask[:, None, :, None], 0.0)
+        log_key = log_key.masked_fill(~mask[:, None, :, None], -math.inf)
+    largest = log_key.detach().amax(dim=2, keepdim=True)
+    key = (log_key - largest).exp()
+    log_query = log_query + largest
+    query = (log_query - log_query.detach().amax(dim=3, keepdim=True)).exp()
     total = query @ key.sum(dim=2).unsqueeze(-1)
-    return query @ (key.transpose(2, 3) @ value) / total.clamp_min(1e-6)
+    return query @ (key.transpose(2, 3) @ value) / total
+
+
+def _log_phi(x: Tensor) -> Tensor:
+    """Return log(elu(x) + 1), which is x below 0 and log(1 + x) above."""
+    return x.clamp_max(0) + relu(x).log1p()

@@ -1,10 +1,10 @@
 """Linformer: softmax attention on keys and values compressed along the length."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from .attention import MultiHeadAttention
-from .mixer import zero_padding
 
 
 class Linformer(MultiHeadAttention):
@@ -19,7 +19,8 @@ class Linformer(MultiHeadAttention):
         d_model, length, heads, qkv_dim, dropout: see `MultiHeadAttention`.
 
     Raises:
-        ValueError: ``rank`` is not positive, or an input has another length than the layer was built for.
+        ValueError: ``rank`` is not positive, an input has another length than the layer was built for, or what
+            `MultiHeadAttention` refuses.
     """
 
     def __init__(
@@ -30,13 +31,12 @@ class Linformer(MultiHeadAttention):
             raise ValueError(f"rank={rank}: expected a positive integer")
         self.compress = nn.Parameter(nn.init.xavier_uniform_(torch.empty(length, min(rank, length))))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map ``x`` (batch, length, d_model) to the same shape; see `Mixer`."""
-        if x.shape[1] != self.length:
-            raise ValueError(
-                f"input of length {x.shape[1]}: this Linformer was built for length={self.length}"
-            )
-        return super().forward(x, mask)
-
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:  # noqa: D102
-        ...
+        if key.shape[2] != self.length:
+            raise ValueError(
+                f"input of length {key.shape[2]}: this Linformer was built for length={self.length}"
+            )
+        if mask is not None:
+            key, value = (t.masked_fill(~mask[:, None, :, None], 0.0) for t in (key, value))
+        key, value = (self.compress.mT @ t for t in (key, value))
+        return scaled_dot_product_attention(query, key, value, None, self.dropout_now)

@@ -11,7 +11,7 @@ from .mixer import MixerFactory, zero_padding
 
 
 class Bank(Protocol):
-    """A filter bank: takes (batch, length, channels) to bands ``[cA_n, cD_n, ..., cD_1]`` and back."""
+    """A filter bank, an nn.Module: takes (batch, length, channels) to ``[cA_n, cD_n, ..., cD_1]`` and back."""
 
     def decompose(self, x: Tensor) -> list[Tensor]: ...  # noqa: D102
     def reconstruct(self, bands: list[Tensor], length: int) -> Tensor: ...  # noqa: D102
@@ -42,13 +42,13 @@ class WaveletSpace(nn.Module):
         self,
         d_model: int,
         length: int,
-        bank: Callable[..., nn.Module],
+        bank: Callable[..., Bank],
         attention: MixerFactory,
         fit_parameters: bool = False,
     ) -> None:
         super().__init__()
         per_channel = "channels" in inspect.signature(bank).parameters
-        self.bank = bank(channels=d_model) if per_channel else bank()
+        self.bank: Bank = bank(channels=d_model) if per_channel else bank()
         lengths = self.bank.band_lengths(length)
         if fit_parameters:
             attention = _divide_width(attention, bands=len(lengths))
@@ -64,7 +64,7 @@ class WaveletSpace(nn.Module):
 def _divide_width(attention: MixerFactory, bands: int) -> MixerFactory:
     """Return ``attention`` with its qkv_dim divided by the number of bands."""
     bound = attention.keywords if isinstance(attention, partial) else {}
-    if not {"qkv_dim", "heads"} <= bound.keys():
+    if not isinstance(attention, partial) or not {"qkv_dim", "heads"} <= bound.keys():
         raise ValueError(
             f"fit_parameters=True: expected an attention with qkv_dim and heads bound by functools.partial, "
             f"got {attention!r}; bind both, or set fit_parameters=False"
@@ -75,4 +75,4 @@ def _divide_width(attention: MixerFactory, bands: int) -> MixerFactory:
             f"fit_parameters=True: qkv_dim={qkv_dim} over {bands} bands is {qkv_dim // bands} a band, "
             f"which heads={heads} does not divide; change qkv_dim, heads or the level, or set fit_parameters=False"
         )
-    return partial(attention, qkv_dim=qkv_dim // bands)
+    return partial(attention.func, *attention.args, **bound | {"qkv_dim": qkv_dim // bands})

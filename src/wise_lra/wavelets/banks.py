@@ -1,28 +1,30 @@
-"""Banks: filters, fixed or learned, with the two verbs that a mixer needs, `decompose` and `reconstruct`."""
+"""Banks: filters, fixed or learned, with the verbs that a mixer needs, `decompose` and `reconstruct`."""
 
+import math
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from .filters import FilterBank, daubechies, filter_bank, quadrature_mirror
+from .filters import FilterBank, daubechies, filter_bank, orthogonal_filter, quadrature_mirror
+from .lifting import correlate, lift, lifted_lengths, unlift
 from .transform import MODES, band_lengths, wavedec, waverec
 
 
-class _FilterBankModule(nn.Module):
-    """What all banks of filters share: level, mode and the transform."""
+class _Filtering(nn.Module, ABC):
+    """What the banks of filters share: level, mode and the transform."""
 
     def __init__(self, level: int, mode: str) -> None:
         super().__init__()
-        if level < 1:
-            raise ValueError(f"level={level}: expected at least 1")
+        _check_level(level)
         if mode not in MODES:
             raise ValueError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
         self.level, self.mode = level, mode
 
+    @abstractmethod
     def filters(self) -> FilterBank:
-        """Return the filters of analysis and synthesis."""
-        raise NotImplementedError
+        """Return the filters of analysis and synthesis, each (taps,) or (taps, channels)."""
 
     def decompose(self, x: Tensor) -> list[Tensor]:
         """Return the bands ``[cA_n, cD_n, ..., cD_1]`` of ``x`` (batch, length, channels)."""
@@ -37,7 +39,7 @@ class _FilterBankModule(nn.Module):
         return band_lengths(length, self.filters().taps, self.level, self.mode)
 
 
-class FixedBank(_FilterBankModule):
+class FixedBank(_Filtering):
     """The filters of a discrete wavelet of PyWavelets, or of db1 to db128; nothing is learned.
 
     Raises:
@@ -54,7 +56,7 @@ class FixedBank(_FilterBankModule):
         return FilterBank(*(getattr(self, name) for name in FilterBank._fields))
 
 
-class DirectBank(_FilterBankModule):
+class DirectBank(_Filtering):
     """One learned low-pass filter a channel, the other three its quadrature mirrors (AdaWavSpA, arXiv 2210.01989).
 
     It reconstructs perfectly at the start; nothing keeps that in training.
@@ -94,7 +96,134 @@ class DirectBank(_FilterBankModule):
 
     def filters(self) -> FilterBank:
         """Return the four filters, each (taps, channels)."""
-        bank = quadrature_mirror(self.dec_lo)
-        if self.authors_flip:
-            return bank._replace(rec_lo=bank.rec_lo.flip(1), rec_hi=bank.rec_hi.flip(1))
-        return bank
+        return _mirrored(self.dec_lo, self.authors_flip)
+
+
+class OrthogonalBank(_Filtering):
+    """Learned filters, one a channel, that stay orthogonal (OrthoWavSpA): any angles reconstruct perfectly.
+
+    Args:
+        taps: even length of the filters.
+        channels: number of filters.
+        authors_flip: see `DirectBank`; with it the reconstruction is wrong by about the size of the signal.
+
+    Raises:
+        ValueError: odd ``taps``, an unknown mode, level below 1.
+    """
+
+    def __init__(
+        self, taps: int, channels: int, level: int = 1, mode: str = "reflect", authors_flip: bool = False
+    ) -> None:
+        super().__init__(level, mode)
+        _check_taps(taps)
+        self.authors_flip = authors_flip
+        self.angles = nn.Parameter(torch.rand(taps // 2, channels) * 2 * math.pi)
+
+    def filters(self) -> FilterBank:
+        """Return the four filters, each (taps, channels)."""
+        return _mirrored(orthogonal_filter(self.angles), self.authors_flip)
+
+
+class BiorthogonalBank(_Filtering):
+    """Learned freely, and reconstructing exactly at every step: Daubechies' bank, then learned lifting steps.
+
+    At every level the detail is corrected by a filter of the low band, then the low band by one of the detail:
+    ``d = cD - cA * predict``, ``s = cA + d * update`` (circular correlation, a filter a channel, the same at every
+    level as those of the other banks). Any such bank is biorthogonal (Daubechies and Sweldens 1998), and the steps
+    are undone in reverse whatever the filters. They start at zero: at Daubechies.
+
+    Args:
+        taps: even length of Daubechies' filters.
+        channels: number of learned filters of each kind.
+        steps: length of the learned filters.
+
+    Raises:
+        ValueError: odd ``taps``, ``steps`` below 1, an unknown mode, level below 1.
+    """
+
+    dec_lo: Tensor
+
+    def __init__(
+        self, taps: int, channels: int, level: int = 1, mode: str = "reflect", steps: int = 4
+    ) -> None:
+        super().__init__(level, mode)
+        if steps < 1:
+            raise ValueError(f"steps={steps}: expected at least 1")
+        self.register_buffer("dec_lo", daubechies(taps).to(torch.get_default_dtype()), persistent=False)
+        self.predict = nn.Parameter(torch.zeros(steps, channels))
+        self.update = nn.Parameter(torch.zeros(steps, channels))
+
+    def filters(self) -> FilterBank:
+        """Return Daubechies' filters, each (taps,), on which the learned steps are put."""
+        return quadrature_mirror(self.dec_lo)
+
+    def decompose(self, x: Tensor) -> list[Tensor]:
+        """Return the bands ``[s_n, d_n, ..., d_1]`` of ``x`` (batch, length, channels)."""
+        self.band_lengths(x.shape[1])
+        details = []
+        for _ in range(self.level):
+            x, detail = wavedec(x, self.filters(), 1, self.mode)
+            detail = detail - correlate(x, self.predict)
+            x = x + correlate(detail, self.update)
+            details.append(detail)
+        return [x, *reversed(details)]
+
+    def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
+        """Return the signal (batch, length, channels) of these bands."""
+        lengths = [*(band.shape[1] for band in bands[2:]), length]
+        x = bands[0]
+        for detail, wanted in zip(bands[1:], lengths, strict=True):
+            x = x - correlate(detail, self.update)
+            x = waverec([x, detail + correlate(x, self.predict)], self.filters(), wanted, self.mode)
+        return x
+
+
+class LiftingBank(nn.Module):
+    """Lifting, fixed (5/3) or with learned filters (LiftWavSpA and 'adalift'); both reconstruct perfectly.
+
+    Args:
+        channels: number of learned filters.
+        taps: length of the learned filters, which start as N(0, 0.02); None keeps the fixed lifting.
+
+    Raises:
+        ValueError: level or ``taps`` below 1.
+    """
+
+    def __init__(self, channels: int, level: int = 1, taps: int | None = None) -> None:
+        super().__init__()
+        _check_level(level)
+        if taps is not None and taps < 1:
+            raise ValueError(f"taps={taps}: expected at least 1, or None")
+        self.level = level
+        self.estimate = None if taps is None else nn.Parameter(torch.randn(taps, channels) * 0.02)
+        self.predict = None if taps is None else nn.Parameter(torch.randn(taps, channels) * 0.02)
+
+    def decompose(self, x: Tensor) -> list[Tensor]:
+        """Return the bands ``[s_n, d_n, ..., d_1]`` of ``x`` (batch, length, channels)."""
+        return lift(x, self.level, self.estimate, self.predict)
+
+    def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
+        """Return the signal (batch, length, channels) of these bands."""
+        return unlift(bands, length, self.estimate, self.predict)
+
+    def band_lengths(self, length: int) -> list[int]:
+        """Return the lengths of the bands, coarsest first. Raises ValueError if the level is too deep."""
+        return lifted_lengths(length, self.level)
+
+
+def _mirrored(dec_lo: Tensor, authors_flip: bool) -> FilterBank:
+    """Return the bank of a low-pass filter, its synthesis reversed along the channels too where asked for."""
+    bank = quadrature_mirror(dec_lo)
+    if authors_flip:
+        return bank._replace(rec_lo=bank.rec_lo.flip(1), rec_hi=bank.rec_hi.flip(1))
+    return bank
+
+
+def _check_level(level: int) -> None:
+    if level < 1:
+        raise ValueError(f"level={level}: expected at least 1")
+
+
+def _check_taps(taps: int) -> None:
+    if taps < 2 or taps % 2:
+        raise ValueError(f"taps={taps}: expected an even number, 2 or more")

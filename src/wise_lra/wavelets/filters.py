@@ -59,6 +59,26 @@ def filter_bank(wavelet: str) -> FilterBank:
     )
 
 
+def orthogonal_filter(angles: Tensor) -> Tensor:
+    """Return a ``dec_lo``, (taps, channels), of unit norm and orthogonal to its even shifts, whatever the angles.
+
+    ``angles`` is (taps/2, channels), in radians. A lattice of rotations of neighbouring pairs, each followed by a
+    shift by one (Vaidyanathan and Hoang 1988; OrthoWavSpA in arXiv 2210.01989).
+    Raises ValueError on another shape.
+    """
+    if angles.ndim != 2 or angles.shape[0] == 0:
+        raise ValueError(f"angles of shape {tuple(angles.shape)}: expected (taps/2, channels)")
+    half, channels = angles.shape
+    row = torch.zeros(2 * half, channels, dtype=angles.dtype, device=angles.device)
+    row[0] = 1
+    for angle in angles:
+        first, second = row[0::2], row[1::2]
+        sine, cosine = angle.sin(), angle.cos()
+        pairs = torch.stack([first * sine + second * cosine, first * cosine - second * sine], dim=1)
+        row = torch.roll(pairs.flatten(0, 1), 1, dims=0)
+    return torch.roll(row, -1, dims=0)
+
+
 def daubechies(taps: int) -> Tensor:
     """Return the minimum-phase Daubechies ``dec_lo``, (taps,) in float64, with taps/2 vanishing moments.
 

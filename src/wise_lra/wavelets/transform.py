@@ -1,8 +1,8 @@
 """The discrete wavelet transform along the length of (batch, length, channels), equal to PyWavelets'.
 
-A band is the signal, filtered, at every second place. Neighbouring places share nearly all their samples, so `_BLOCK`
-of them are computed together as one product of a stretch of signal with a small banded matrix: no dilated signal is
-built, both bands come from one pass over it, and the work is a matrix product, which is what processors do best.
+A band is the signal, filtered, at every second place. Neighbouring places share nearly all their samples, so
+`_BLOCK` of them are computed together as one product of a stretch of signal with a small banded matrix: no dilated
+signal is built, both bands come from one pass, and the work is a matrix product, which processors do best.
 """
 
 import pywt
@@ -156,7 +156,7 @@ def _spread(filters: Tensor) -> Tensor:
 
 
 def _banded(filters: Tensor, size: int, stride: int) -> Tensor:
-    """Return (channels, size, _BLOCK * 2): column b holds ``filters`` (taps, 2, channels) from row stride * b on."""
+    """Return (channels, size, _BLOCK * 2): ``filters`` (taps, 2, channels) from row stride * b on in column b."""
     taps = filters.shape[0]
     place = torch.arange(size, device=filters.device)[:, None]
     place = place - stride * torch.arange(_BLOCK, device=filters.device)
@@ -166,7 +166,7 @@ def _banded(filters: Tensor, size: int, stride: int) -> Tensor:
 
 
 def _product(x: Tensor, stride: int, matrix: Tensor) -> Tensor:
-    """Multiply every stretch of ``x`` (batch, n, channels) with its channel's matrix: (batch, places, 2, channels)."""
+    """Multiply the stretches of ``x`` (batch, n, channels) by their matrix: (batch, places, 2, channels)."""
     size = matrix.shape[1]
     stretches = x.unfold(1, size, stride * _BLOCK)  # (batch, blocks, channels, size)
     # Sums of many products: float32 at least, whatever autocast would choose.
