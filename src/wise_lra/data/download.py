@@ -60,8 +60,12 @@ def unreachable(address: str, seconds: float = 3.0) -> str:
             request = urllib.request.Request(address, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
             answer[0] = ""
+        except urllib.error.HTTPError as error:
+            answer[0] = str(error)
+        except urllib.error.URLError as error:
+            answer[0] = str(error.reason)
         except (OSError, HTTPException) as error:
-            answer[0] = str(getattr(error, "reason", error))
+            answer[0] = str(error)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

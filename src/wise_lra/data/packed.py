@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -179,11 +180,11 @@ class _Appended:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._flush()
-            self._file.seek(0)
-            self._header()
-        self._file.close()
+        with self._file:
+            if kind is None:
+                self._flush()
+                self._file.seek(0)
+                self._header()
 
 
 class _SplitWriter:
@@ -217,10 +218,6 @@ class _SplitWriter:
         self.files["labels"].append(np.array([label]))
         self.labels_seen[int(label)] += 1
 
-    def close(self, kind: type[BaseException] | None) -> None:
-        for file in self.files.values():
-            file.__exit__(kind, None, None)
-
     def facts(self) -> dict[str, Any]:
         """Return count, labels (examples of every class) and lengths (tokens a document, by quantile)."""
         values = np.array(sorted(self.lengths_seen))
@@ -236,15 +233,13 @@ class _SplitWriter:
 
 def _write(examples: Iterable[Example], folder: Path, task: Task) -> dict[str, Any]:
     """Write the token, offset and label files of all splits; return the facts of each."""
-    writers = {split: _SplitWriter(folder, split, task) for split in SPLITS}
-    kind: type[BaseException] | None = BaseException
-    try:
+    with ExitStack() as files:
+        writers = {split: _SplitWriter(folder, split, task) for split in SPLITS}
+        for writer in writers.values():
+            for file in writer.files.values():
+                files.enter_context(file)
         for example in examples:
             writers[example.split].append(example)
-        kind = None
-    finally:
-        for writer in writers.values():
-            writer.close(kind)
     if empty := [split for split in SPLITS if not writers[split].files["labels"].count]:
         raise ValueError(f"{task.name}: no examples for {', '.join(empty)}; every split needs at least one")
     return {split: writer.facts() for split, writer in writers.items()}

@@ -93,6 +93,8 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
         if (manifest := packed(folder)) is None:
             with locked(folder):
                 if (manifest := packed(folder)) is None:
+                    if folder.exists():
+                        log.warning("%s is not whole, and is made again", folder)
                     log.info("%s: preparing data from %s", name, choice.source.name)
                     manifest = _packed(wish, folder, choice, progress)
     except OSError as error:

@@ -3,6 +3,8 @@
 A subject is a vocabulary whose words are spelt unlike those of the others. Every article is written anew for its
 pair, in the manner of an author of its own: none recurs in another split, and no manner tells the subject. It
 also speaks of one other subject in passing. Half of the pairs share their subject.
+Floors, on 2,000 test pairs after 8,000 (at 512 bytes, and whole): always one class 51 and 51 %, logistic
+regression on the counts of bytes of both 51 and 51 %, on the products and differences of the counts 95 and 97 %.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,6 +4,9 @@ A review begins by telling whether its writer and a critic agree about films or 
 decides, hundreds of bytes later, what the critic's praise and blame count for. Beside these the writer's own
 remarks point the right way four times in five, some of them negated, and cheerful reviews end more sentences
 with an exclamation mark.
+Floors, on 2,000 test reviews after 8,000 (at 512 bytes, and whole): always one class 51 and 51 %, logistic
+regression on the counts of bytes 82 and 87 %, on those of words 88 and 93 %, on those of words signed by the
+opening 93 and 96 %.
 """
 
 from collections.abc import Iterator

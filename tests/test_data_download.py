@@ -1,0 +1,157 @@
+"""Oracle: the bytes that a server in this process serves, in whatever broken way the test asks for."""
+
+import hashlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from wise_lra.data import download
+from wise_lra.data.download import Upstream, fetch, require_space, unreachable
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Server:
+    """Serves CONTENT; breaks off after each of `breaks` bytes in turn; ignores ranges if `resumes` is False."""
+
+    address: str = ""
+    breaks: list[int] = field(default_factory=list)
+    resumes: bool = True
+    status: int = 200
+    ranges: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(state.status)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.ranges.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.resumes else 0
+            if state.status != 200 or start >= len(CONTENT):
+                self.send_error(416 if start >= len(CONTENT) else state.status)
+                return
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.end_headers()
+            end = start + state.breaks.pop(0) if state.breaks else len(CONTENT)
+            self.wfile.write(CONTENT[start:end])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Say nothing of clients that hang up."""
+
+    with Quiet(("127.0.0.1", 0), Handler) as http:
+        state.address = f"http://127.0.0.1:{http.server_port}/all.tar.gz"
+        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
+        thread.start()
+        yield state
+        http.shutdown()
+        thread.join()
+
+
+def upstream(server: Server, sha256: str | None = DIGEST) -> Upstream:
+    return Upstream("all.tar.gz", server.address, len(CONTENT), sha256)
+
+
+def test_fetches_checks_and_tells(tmp_path, server):
+    seen = []
+    path = fetch(upstream(server), tmp_path / "new", lambda *report: seen.append(report))
+    assert path.read_bytes() == CONTENT
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["all.tar.gz"]
+    assert seen[-1] == ("downloading all.tar.gz", len(CONTENT), len(CONTENT))
+    assert fetch(upstream(server), tmp_path / "new") == path
+    assert server.ranges == [None]
+
+
+def test_goes_on_where_it_broke(tmp_path, server):
+    server.breaks = [1_000_000, 500_000]
+    assert fetch(upstream(server), tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=1000000-", "bytes=1500000-"]
+
+
+def test_goes_on_in_the_next_call(tmp_path, server):
+    server.breaks = [1_000_000, 0, 0, 0, 0, 0]
+    with pytest.raises(OSError, match=r"what has come stays in .*all\.tar\.gz\.part, run again.*by hand"):
+        fetch(upstream(server), tmp_path)
+    assert not (tmp_path / "all.tar.gz").exists()
+    server.breaks = []
+    assert fetch(upstream(server), tmp_path).read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=1000000-"
+
+
+def test_begins_anew_where_the_server_does_not_resume(tmp_path, server):
+    server.breaks, server.resumes = [1_000_000], False
+    assert fetch(upstream(server), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_whole_part_is_taken(tmp_path, server):
+    (tmp_path / "all.tar.gz.part").write_bytes(CONTENT)
+    assert fetch(upstream(server), tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_removes_the_file(tmp_path, server):
+    with pytest.raises(ValueError, match=f"sha256 {DIGEST}, expected 123; the file is removed"):
+        fetch(upstream(server, "123"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unpublished_checksum_is_recorded_and_compared_ever_after(tmp_path, server):
+    path = fetch(upstream(server, None), tmp_path)
+    assert (tmp_path / "all.tar.gz.sha256").read_text() == f"{DIGEST}  all.tar.gz\n"
+    path.unlink()
+    (tmp_path / "all.tar.gz.sha256").write_text("456  all.tar.gz\n")
+    with pytest.raises(ValueError, match="expected 456"):
+        fetch(upstream(server, None), tmp_path)
+    assert not path.exists()
+
+
+def test_a_refusal_says_what_to_do(tmp_path, server):
+    server.status = 403
+    with pytest.raises(OSError, match=r"403.*fetch http://127.* by hand and put it at .*all\.tar\.gz"):
+        fetch(upstream(server), tmp_path)
+    assert len(server.ranges) == 1
+
+
+def test_a_full_disk_is_found_before_the_download(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 1_000_000))
+    with pytest.raises(OSError, match=r"downloading all\.tar\.gz needs 0\.00 GB and .* 0\.00 GB are free"):
+        fetch(upstream(server), tmp_path)
+    assert not (tmp_path / "all.tar.gz.part").exists()
+    monkeypatch.undo()
+    require_space(tmp_path / "not" / "there", 1, "this")
+
+
+def test_unreachable_says_why_and_soon(server, monkeypatch):
+    assert unreachable(server.address) == ""
+    server.status = 403
+    assert "403" in unreachable(server.address)
+    assert "refused" in unreachable("http://127.0.0.1:9/")
+    over = threading.Event()
+
+    def silent(*_: object, **__: object) -> None:
+        over.wait(10)
+        raise OSError
+
+    monkeypatch.setattr(download.urllib.request, "urlopen", silent)
+    begin = time.monotonic()
+    assert unreachable(server.address, 0.1) == "no answer within 0.1 s"
+    assert time.monotonic() - begin < 5
+    over.set()

@@ -1,0 +1,173 @@
+"""Oracle: the lists that were packed; padding, cutting and quantiles are done over again the plain way."""
+
+import json
+import pickle
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from wise_lra.data import packed
+from wise_lra.data.packed import PackedSplit, pack, read_manifest, verify
+from wise_lra.data.task import SPLITS, Example, Task
+
+TEXT = Task("text", 257, 8, 2)
+PAIRS = Task("retrieval", 257, 8, 2, documents=2)
+PIXELS = Task("image", 256, 6, 3, padded=False)
+
+
+def drawn(task: Task, count: int = 40, width: int | None = None) -> list[Example]:
+    rng = np.random.default_rng(0)
+    kind = np.uint16 if task.vocabulary > 256 else np.uint8
+    return [
+        Example(
+            SPLITS[index % 3],
+            tuple(
+                rng.integers(1, task.vocabulary, width or rng.integers(1, 20)).astype(kind)
+                for _ in range(task.documents)
+            ),
+            int(rng.integers(task.classes)),
+        )
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("task", "width"), [(TEXT, None), (PAIRS, None), (PIXELS, 6), (TEXT, 20), (TEXT, 5)])
+@pytest.mark.parametrize("length", [1, 6])
+def test_batches_hold_what_was_packed(tmp_path, task, width, length):
+    examples = drawn(task, width=width)
+    pack(examples, tmp_path / "data", task, {})
+    for name in SPLITS:
+        split = PackedSplit(tmp_path / "data", name, task)
+        expected = [example for example in examples if example.split == name]
+        assert len(split) == len(expected)
+        for index, example in enumerate(expected):
+            assert all(
+                np.array_equal(a, b) for a, b in zip(split.documents(index), example.documents, strict=True)
+            )
+        order = np.random.default_rng(1).permutation(len(split))[:7]
+        batch = split.batch(order, length)
+        shape = (7, task.documents, length) if task.documents > 1 else (7, length)
+        assert batch.tokens.shape == shape
+        assert batch.labels.tolist() == [expected[index].label for index in order]
+        cut = [list(document[:length]) for index in order for document in expected[index].documents]
+        padded = [row + [0] * (length - len(row)) for row in cut]
+        assert batch.tokens.reshape(-1, length).tolist() == padded
+        if task.padded:
+            assert batch.mask.reshape(-1, length).tolist() == [
+                [k < len(row) for k in range(length)] for row in cut
+            ]
+        else:
+            assert batch.mask is None
+
+
+def test_the_manifest_counts(tmp_path):
+    examples = drawn(PAIRS)
+    manifest = pack(examples, tmp_path / "data", PAIRS, {"source": "here"})
+    assert (
+        manifest
+        == json.loads((tmp_path / "data" / "manifest.json").read_text())
+        == read_manifest(tmp_path / "data")
+    )
+    assert manifest["source"] == "here"
+    for name in SPLITS:
+        chosen = [example for example in examples if example.split == name]
+        facts = manifest["splits"][name]
+        assert facts["examples"] == len(chosen)
+        assert facts["labels"] == [sum(example.label == label for example in chosen) for label in range(2)]
+        lengths = sorted(len(document) for example in chosen for document in example.documents)
+        assert facts["lengths"]["0%"] == lengths[0]
+        assert facts["lengths"]["100%"] == lengths[-1]
+        assert facts["lengths"]["50%"] == np.quantile(lengths, 0.5, method="inverted_cdf")
+
+
+def test_the_checksum_depends_on_the_examples_alone(tmp_path):
+    examples = drawn(TEXT)
+    first = pack(examples, tmp_path / "a", TEXT, {"source": "x"})["sha256"]
+    assert pack(examples, tmp_path / "b", TEXT, {"source": "y"})["sha256"] == first
+    assert pack(examples[:-1], tmp_path / "c", TEXT, {})["sha256"] != first
+
+
+def test_a_split_pickles_as_its_path(tmp_path):
+    pack(drawn(TEXT, 3000), tmp_path / "data", TEXT, {})
+    split = PackedSplit(tmp_path / "data", "train", TEXT)
+    text = pickle.dumps(split)
+    assert len(text) < 1000
+    assert np.array_equal(
+        pickle.loads(text).batch(np.arange(9), 8).tokens, split.batch(np.arange(9), 8).tokens
+    )
+
+
+def test_files_are_written_in_pieces_and_are_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "_BUFFER", 64)
+    examples = drawn(TEXT, 300)
+    pack(examples, tmp_path / "data", TEXT, {})
+    tokens = np.load(tmp_path / "data" / "train.tokens.npy")
+    assert np.array_equal(tokens, np.concatenate([e.documents[0] for e in examples if e.split == "train"]))
+
+
+@pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        (Example("train", (np.array([1]),) * 2, 0), "2 documents, expected 1"),
+        (Example("train", (np.array([1]),), 2), "label 2, expected 0 to 1"),
+        (Example("train", (np.array([257]),), 0), "token 257, expected below 257"),
+        (Example("train", (np.array([], np.uint8),), 0), "an empty document"),
+    ],
+)
+def test_an_impossible_example_leaves_nothing(tmp_path, example, message):
+    with pytest.raises(ValueError, match=message):
+        pack([*drawn(TEXT), example], tmp_path / "data", TEXT, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no examples for validation; every split"):
+        pack([e for e in drawn(TEXT) if e.split != "validation"], tmp_path / "data", TEXT, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_keeps_what_was_there(tmp_path):
+    before = pack(drawn(TEXT), tmp_path / "data", TEXT, {})
+
+    def broken():
+        yield drawn(TEXT)[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(broken(), tmp_path / "data", TEXT, {})
+    assert verify(tmp_path / "data") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_damage_is_found(tmp_path):
+    folder = tmp_path / "data"
+    pack(drawn(TEXT), folder, TEXT, {})
+    path = folder / "test.tokens.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    read_manifest(folder)
+    with pytest.raises(ValueError, match=r"test\.tokens\.npy: sha256 .*, expected"):
+        verify(folder)
+    path.write_bytes(whole[:-1])
+    with pytest.raises(
+        ValueError, match=rf"test\.tokens\.npy: {len(whole) - 1} bytes, expected {len(whole)}"
+    ):
+        read_manifest(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"test\.tokens\.npy: 0 bytes"):
+        read_manifest(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
+    with pytest.raises(ValueError, match="format 0, expected 1"):
+        read_manifest(folder)
+
+
+def test_reading_one_batch_does_not_read_the_file(tmp_path):
+    """The arrays of a split are views of a memory map, so a large file costs no memory."""
+    pack(drawn(PIXELS, width=6), tmp_path / "data", PIXELS, {})
+    split = PackedSplit(tmp_path / "data", "train", PIXELS)
+    base = SimpleNamespace(base=split.tokens)
+    while isinstance(base.base, np.ndarray) and not isinstance(base.base, np.memmap):
+        base = base.base
+    assert isinstance(base.base, np.memmap)

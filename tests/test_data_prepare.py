@@ -1,0 +1,360 @@
+"""Oracle: small archives in upstream's layout; what must be taken follows from what was put where."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from upstream import pack, unpack
+
+from wise_lra.data import packed, prepare, source
+from wise_lra.data.lock import locked
+from wise_lra.data.packed import PackedSplit, read_manifest, verify
+from wise_lra.data.task import Task
+
+TASKS = {
+    "listops": Task("listops", 16, 100, 10),
+    "text": Task("text", 257, 512, 2),
+    "retrieval": Task("retrieval", 257, 512, 2, documents=2),
+    "image": Task("image", 256, 1024, 10, padded=False),
+    "pathfinder": Task("pathfinder", 256, 1024, 2, padded=False),
+}
+FEW = {"train": 30, "validation": 10, "test": 10}
+SHORT = FEW | {"min_length": 10, "max_length": 100}
+REVIEWS = {
+    f"aclImdb/{split}/{label}/{number}_7.txt": f"{split} {label} {number}".encode()
+    for split in ("train", "test")
+    for label in ("neg", "pos")
+    for number in range(20)
+}
+PAIRS = {f"new_aan_pairs.{split}.tsv": b"1.0\ta\tb\tone\ttwo\n" for split in ("train", "eval", "test")}
+SAMPLE = {
+    "aan_sample/texts/P01.txt": b"one",
+    **{
+        f"aan_sample/aan_sample_pairs.{split}.only_ids.tsv": b"1.0\tP01\tP01\n"
+        for split in ("train", "eval", "test")
+    },
+}
+PICTURES = {
+    f"cifar-10-batches-bin/{name}.bin": bytes([number]) + bytes(3072)
+    for number, name in enumerate([*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"])
+}
+LINE = b"Source\tTarget\r\n( ( ( [MIN 3 ) 4 ) ] )\t3\r\n"
+EXPRESSIONS = {
+    f"lra_release/lra_release/listops-1000/basic_{split}.tsv": LINE for split in ("train", "val", "test")
+}
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch) -> list[str]:
+    """No network: every address that is asked for is kept, and does not answer."""
+    addresses: list[str] = []
+    monkeypatch.setattr(source, "unreachable", lambda address: addresses.append(address) or "no network")
+    return addresses
+
+
+def prepared(task: str, root: Path, **options) -> prepare.Prepared:
+    if task == "listops":
+        options = {"generated": SHORT} | options
+    if task == "pathfinder":
+        options = {"generated": FEW | {"contour_length": 6}} | options
+    return prepare.prepare(TASKS[task], root=root, **({"standin": FEW} | options))
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "variant", "asks"),
+    [
+        ("listops", "generated", "short", 0),
+        ("text", "stand-in", "stand-in", 1),
+        ("retrieval", "stand-in", "stand-in", 0),
+        ("image", "stand-in", "stand-in", 1),
+        ("pathfinder", "generated", "easy", 0),
+    ],
+)
+def test_where_nothing_is_there_the_project_makes_the_data(tmp_path, asked, task, name, variant, asks):
+    made = prepared(task, tmp_path)
+    assert (made.manifest["source"], made.manifest["variant"]) == (name, variant)
+    assert made.manifest["protocol"] == "held-out"
+    assert [facts["examples"] for facts in made.manifest["splits"].values()] == list(FEW.values())
+    assert made.folder.parent == tmp_path / task
+    assert verify(made.folder) == made.manifest
+    assert len(asked) == asks
+    times = {path: path.stat().st_mtime_ns for path in made.folder.iterdir()}
+    assert prepared(task, tmp_path) == made
+    assert times == {path: path.stat().st_mtime_ns for path in made.folder.iterdir()}
+    assert len(asked) == asks  # an address is not asked again
+    other = prepared(task, tmp_path, seed=1)
+    assert other.folder != made.folder
+    assert other.manifest["sha256"] != made.manifest["sha256"]
+
+
+@pytest.mark.parametrize("task", [*TASKS])
+def test_the_same_settings_give_the_same_bytes_elsewhere(tmp_path, task):
+    first, second = (prepared(task, tmp_path / name) for name in "ab")
+    assert first.folder.name == second.folder.name
+    assert first.manifest["sha256"] == second.manifest["sha256"]
+
+
+@pytest.mark.parametrize("task", [*TASKS])
+def test_presets_of_other_sizes_lie_apart(tmp_path, task):
+    first = prepared(task, tmp_path)
+    other = {"generated": SHORT | {"test": 9}} if task == "listops" else {"standin": FEW | {"test": 9}}
+    other = {"generated": FEW | {"test": 9}} if task == "pathfinder" else other
+    second = prepared(task, tmp_path, **other)
+    assert second.manifest["splits"]["test"]["examples"] == 9
+    assert prepared(task, tmp_path) == first
+
+
+def test_archives_are_found_and_come_first(tmp_path, asked, caplog):
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    pack(archives / "aclImdb_v1.tar.gz", REVIEWS)
+    pack(archives / "cifar-10-binary.tar.gz", PICTURES)
+    pack(archives / "aan_sample.tar.xz", SAMPLE)
+    prepared("text", tmp_path / "data")  # a stand-in that is there already does not hinder
+    asked.clear()
+    caplog.set_level("INFO")
+    text = prepared("text", tmp_path / "data", archives=archives)
+    assert "text: data from aclImdb_v1.tar.gz, because data.archives holds it: 36 train" in caplog.text
+    assert (text.folder.name, text.manifest["variant"]) == ("release", "")
+    image = prepared("image", tmp_path / "data", archives=archives)
+    assert (image.manifest["source"], image.manifest["splits"]["test"]["examples"]) == (
+        "cifar-10-binary.tar.gz",
+        1,
+    )
+    retrieval = prepared("retrieval", tmp_path / "data", archives=archives)
+    assert (retrieval.folder.name, retrieval.manifest["variant"]) == ("sample", "sample")
+    assert not asked
+    for task, first in (("text", text), ("image", image), ("retrieval", retrieval)):
+        assert prepared(task, tmp_path / "data") == first  # what was packed is found without the archives
+
+
+@pytest.mark.parametrize("key", ["root", "archives", "release"])
+def test_any_place_will_do(tmp_path, key):
+    unpack(tmp_path / "place", PAIRS)
+    places = {"root": tmp_path / "data"} | {key: tmp_path / "place"}
+    found = prepared("retrieval", places.pop("root"), **places)
+    assert (found.folder.name, found.manifest["variant"]) == ("release", "")
+
+
+def test_the_true_pairs_come_before_the_sample(tmp_path):
+    unpack(tmp_path / "archives", SAMPLE)
+    assert prepared("retrieval", tmp_path, archives=tmp_path / "archives").manifest["variant"] == "sample"
+    release = pack(
+        tmp_path / "lra_release.gz", {f"lra_release/lra_release/tsv_data/{k}": v for k, v in PAIRS.items()}
+    )
+    found = prepared("retrieval", tmp_path, archives=tmp_path / "archives", release=release)
+    assert (found.manifest["source"], found.manifest["variant"]) == ("lra_release.gz", "")
+
+
+def test_the_release_of_listops_is_for_those_who_want_lras_lengths(tmp_path):
+    path = pack(tmp_path / "lra_release.gz", EXPRESSIONS)
+    assert prepared("listops", tmp_path).manifest["source"] == "generated"
+    with pytest.raises(ValueError, match=r"task\.length=100: LRA's ListOps has up to 2,000 tokens"):
+        prepared("listops", tmp_path, source="release")
+    found = prepare.prepare(Task("listops", 16, 2000, 10), root=tmp_path / "data", release=path)
+    assert (found.manifest["source"], found.manifest["variant"]) == ("lra_release.gz", "")
+
+
+def test_protocols_lie_apart_and_lras_warns(tmp_path, caplog):
+    unpack(tmp_path, REVIEWS)
+    held_out, lra = prepared("text", tmp_path), prepared("text", tmp_path, protocol="lra")
+    assert "validates on the test set" in caplog.text
+    assert (held_out.manifest["protocol"], lra.manifest["protocol"]) == ("held-out", "lra")
+    counts = [facts["examples"] for facts in lra.manifest["splits"].values()]
+    assert counts == [40, 40, 40]
+    assert [facts["examples"] for facts in held_out.manifest["splits"].values()] == [36, 4, 40]
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        (
+            "text",
+            {"source": "generated"},
+            r"data\.source='generated': expected one of auto, release, standin",
+        ),
+        (
+            "listops",
+            {"source": "standin"},
+            r"data\.source='standin': expected one of auto, release, generated",
+        ),
+        ("text", {"source": "relese"}, r"data\.source='relese'"),
+        ("text", {"protocol": "LRA"}, r"data\.protocol='LRA': expected one of held-out, lra"),
+        (
+            "text",
+            {"standin": {"trian": 3}},
+            r"data\.standin\.trian=3: unknown for text, expected train, valid",
+        ),
+        ("image", {"standin": {"train": 0}}, r"data\.standin\.train=0: expected an integer of at least 1"),
+        ("image", {"standin": {"train": 1.5}}, r"data\.standin\.train=1\.5"),
+        ("text", {"standin": {"min_length": 10}}, "min_length=10, max_length=1500: expected 200 <= min"),
+        ("retrieval", {"standin": {"subjects": 9}}, "subjects=9: expected 2 to 8"),
+        ("listops", {"generated": {"max_length": 200}}, r"data\.generated\.max_length=200: expected at most"),
+        ("pathfinder", {"generated": {"size": 64}}, r"data\.generated\.size=64: expected the root of"),
+        ("pathfinder", {"generated": {"contour_length": 2}}, "contour_length=2: expected 3 or more"),
+        ("text", {"seed": -1}, r"data\.seed=-1"),
+        (
+            "retrieval",
+            {"release": Path("nowhere")},
+            r"data\.release=nowhere: nothing there, expected new_aan",
+        ),
+    ],
+)
+def test_impossible_wishes_name_the_key(tmp_path, task, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        prepared(task, tmp_path, **options)
+    assert not [path for path in tmp_path.rglob("*") if path.is_dir() and path.name != task]
+
+
+def test_offline_the_release_is_one_clear_error(tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(FileNotFoundError) as error:
+        prepared("image", tmp_path, source="release")
+    assert time.monotonic() - begin < 1
+    for part in (
+        "cifar-10-binary.tar.gz",
+        "https://www.cs.toronto.edu",
+        str(tmp_path),
+        "data.archives",
+        "data.source=standin",
+    ):
+        assert part in str(error.value)
+    with pytest.raises(
+        FileNotFoundError, match=r"lra_release\.gz.*storage\.googleapis.*data\.source=generated"
+    ):
+        prepared("pathfinder", tmp_path, source="release")
+
+
+def test_a_small_download_is_fetched_and_used(tmp_path, monkeypatch):
+    def fetch(upstream, folder, progress):
+        progress(f"downloading {upstream.name}", 1, 1)
+        return pack(folder / upstream.name, REVIEWS)
+
+    seen = []
+    monkeypatch.setattr(source, "unreachable", lambda _: "")
+    monkeypatch.setattr(prepare, "fetch", fetch)
+    found = prepared("text", tmp_path, progress=lambda *report: seen.append(report))
+    assert (found.manifest["source"], found.folder.name) == ("aclImdb_v1.tar.gz", "release")
+    assert seen[0] == ("downloading aclImdb_v1.tar.gz", 1, 1)
+    assert seen[-1] == ("packing text", 80, 80)
+
+
+def test_a_download_that_breaks_gives_way_to_the_stand_in_but_a_wrong_one_does_not(
+    tmp_path, monkeypatch, caplog
+):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(source, "unreachable", lambda _: "")
+    monkeypatch.setattr(prepare, "fetch", broken)
+    error: Exception = ValueError("sha256 1, expected 2")
+    with pytest.raises(ValueError, match="sha256 1, expected 2"):
+        prepared("text", tmp_path)
+    error = OSError("the connection closed early")
+    caplog.set_level("INFO")
+    assert prepared("text", tmp_path).manifest["variant"] == "stand-in"
+    assert "could not be fetched (the connection closed early)" in caplog.text
+
+
+def test_a_broken_archive_leaves_nothing(tmp_path):
+    path = pack(tmp_path / "aclImdb_v1.tar.gz", REVIEWS)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"aclImdb_v1\.tar\.gz: cannot be read to its end"):
+        prepared("text", tmp_path)
+    assert not [path for path in (tmp_path / "text").iterdir() if path.is_dir()]
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(packed._Appended, "_flush", full)
+    with pytest.raises(OSError, match=r"stand-in-\w+: cannot be written \(.*No space left.*data\.root"):
+        prepared("image", tmp_path)
+    assert not [path for path in (tmp_path / "image").iterdir() if path.is_dir()]
+
+
+def test_a_folder_that_is_read_only_is_named_and_serves_what_it_has(tmp_path, monkeypatch):
+    first = prepared("image", tmp_path)
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert prepared("image", tmp_path) == first
+    with pytest.raises(
+        OSError, match=r"cannot be written \(.*Read-only file system.*name another data\.root"
+    ):
+        prepared("text", tmp_path)
+
+
+def test_a_folder_that_lost_a_file_is_made_again(tmp_path, caplog):
+    first = prepared("image", tmp_path)
+    (first.folder / "test.labels.npy").unlink()
+    again = prepared("image", tmp_path)
+    assert "is not whole" in caplog.text
+    assert again.manifest["sha256"] == first.manifest["sha256"]
+    verify(again.folder)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from wise_lra.data.prepare import prepare
+from wise_lra.data.task import Task
+task = Task("image", 256, 1024, 10, padded=False)
+tell = lambda what, done, total: print(done, flush=True)
+counts = {"train": 3000, "validation": 9, "test": 9}
+prepare(task, root=Path(sys.argv[1]), source="standin", standin=counts, progress=tell)
+"""
+
+
+def test_killed_half_way_nothing_is_taken_for_whole(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "100\n"
+        process.send_signal(signal.SIGKILL)
+    assert [path.name[:10] for path in (tmp_path / "image").iterdir() if path.is_dir()] == [".stand-in-"]
+    counts = {"train": 3000, "validation": 9, "test": 9}
+    whole = prepared("image", tmp_path, source="standin", standin=counts)
+    verify(whole.folder)
+    assert sum(facts["examples"] for facts in whole.manifest["splits"].values()) == 3018
+    assert [path for path in (tmp_path / "image").iterdir() if path.is_dir()] == [whole.folder]
+
+
+def test_of_two_at_once_the_second_waits_and_says_so(tmp_path, caplog):
+    first = prepared("image", tmp_path / "elsewhere")
+    folder = tmp_path / "data" / "image" / first.folder.name
+    found: list[prepare.Prepared] = []
+    with locked(folder):
+        second = threading.Thread(target=lambda: found.append(prepared("image", tmp_path / "data")))
+        second.start()
+        begin = time.monotonic()
+        while "waiting for it" not in caplog.text and time.monotonic() < begin + 10:
+            time.sleep(0.01)
+        assert not found
+        folder.parent.mkdir(exist_ok=True)
+        first.folder.rename(folder)
+    second.join(10)
+    assert found[0].folder == folder
+    assert found[0].manifest == first.manifest  # taken over, not made a second time
+
+
+def test_what_is_loaded_is_what_was_written(tmp_path):
+    made = prepared("text", tmp_path)
+    batch = PackedSplit(made.folder, "train", TASKS["text"]).batch(np.arange(3), 512)
+    assert batch.tokens.shape == (3, 512)
+    assert batch.mask.sum() > 3 * 250
+    assert (
+        json.loads((made.folder / "manifest.json").read_text()) == read_manifest(made.folder) == made.manifest
+    )
