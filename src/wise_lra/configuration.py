@@ -189,17 +189,25 @@ def _check_sizes(cfg: dict[str, Any]) -> None:
         raise ConfigurationError(f"model.dropout={model['dropout']}: expected a probability in [0, 1)")
     for _, node in _nodes(cfg["backbone"]["mixer"]):
         if "heads" in node:
-            _check_heads(node["heads"], node["qkv_dim"])
+            _check_heads(node)
         if node["_target_"] == _BANDED:
             _check_bands(node, model["length"] + (model["pool"] == "cls"))
 
 
-def _check_heads(heads: int, qkv_dim: int) -> None:
+def _check_heads(attention: dict[str, Any]) -> None:
+    heads, qkv_dim, dropout = attention["heads"], attention["qkv_dim"], attention.get("dropout", 0.0)
     _at_least("heads.number", heads, 1)
+    _at_least("heads.qkv_dim", qkv_dim, 1)
     if qkv_dim % heads:
         raise ConfigurationError(
             f"heads.number={heads}: does not divide heads.qkv_dim={qkv_dim}; expected a divisor of it"
         )
+    if not 0 <= dropout < 1:
+        raise ConfigurationError(f"heads.dropout={dropout}: expected a probability in [0, 1)")
+    for key in attention.keys() & {"rank", "features", "window"}:
+        _at_least(f"attention.mixer.{key}", attention[key], 1)
+    if (window := attention.get("window", 2)) % 2:
+        raise ConfigurationError(f"attention.mixer.window={window}: expected an even number, 2 or more")
 
 
 def _check_bands(node: dict[str, Any], positions: int) -> None:
@@ -207,6 +215,8 @@ def _check_bands(node: dict[str, Any], positions: int) -> None:
     level, taps = bank["level"], bank.get("taps")
     _at_least("wavelet.level", level, 1)
     if "mode" not in bank:  # lifting halves any length
+        if taps is not None:
+            _at_least("backbone.mixer.bank.taps", taps, 1)
         deepest, what = max(0, positions - 1).bit_length(), "lifting"
     else:
         if "wavelet" in bank:
