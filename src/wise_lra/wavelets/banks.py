@@ -65,8 +65,8 @@ class DirectBank(_Filtering):
         taps: even length of the filters.
         channels: number of filters.
         init: "daubechies", or "sine": a decaying cosine, normalised.
-        authors_flip: reconstruct channel c with the filters of channel channels-1-c, as the authors' code does by
-            reversing both axes.
+        authors_flip: give channel c the low-pass filters of channel channels-1-c, as the authors' code does, which
+            reverses filters along both axes.
 
     Raises:
         ValueError: odd ``taps``, an unknown ``init`` or mode, level below 1.
@@ -212,10 +212,10 @@ class LiftingBank(nn.Module):
 
 
 def _mirrored(dec_lo: Tensor, authors_flip: bool) -> FilterBank:
-    """Return the bank of a low-pass filter, its synthesis reversed along the channels too where asked for."""
+    """Return the bank of a low-pass filter, its low-pass filters reversed along the channels where asked for."""
     bank = quadrature_mirror(dec_lo)
     if authors_flip:
-        return bank._replace(rec_lo=bank.rec_lo.flip(1), rec_hi=bank.rec_hi.flip(1))
+        return bank._replace(dec_lo=bank.dec_lo.flip(1), rec_lo=bank.rec_lo.flip(1))
     return bank
 
 

@@ -5,7 +5,6 @@ A band is the signal, filtered, at every second place. Neighbouring places share
 signal is built, both bands come from one pass, and the work is a matrix product, which processors do best.
 """
 
-import pywt
 import torch
 from torch import Tensor
 
@@ -28,6 +27,8 @@ def wavedec(x: Tensor, dec_lo: Tensor | FilterBank, level: int, mode: str = "ref
     Raises:
         ValueError: a bad shape, mode or filter length, or a ``level`` above `max_level`.
         TypeError: ``x`` is not floating point.
+
+    Values of the filters are checked on the CPU only: a GPU would have to wait.
     """
     bank = _bank(dec_lo)
     check(x, bank, level, mode)
@@ -60,7 +61,7 @@ def max_level(length: int, taps: int) -> int:
 
     At least 1: one level can always be computed.
     """
-    return max(1, pywt.dwt_max_level(length, taps))
+    return max(1, (length // (taps - 1)).bit_length() - 1)
 
 
 def band_lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
@@ -91,7 +92,15 @@ def check(x: Tensor, bank: FilterBank, level: int, mode: str) -> None:
             )
         if taps.ndim == 2 and taps.shape[1] != x.shape[2]:
             raise ValueError(f"{name} for {taps.shape[1]} channels: x has {x.shape[2]}")
+        if _readable(taps) and not taps.isfinite().all():
+            raise ValueError(f"{name} holds a value that is not finite: expected finite taps")
     band_lengths(x.shape[1], bank.taps, level, mode)
+
+
+def _readable(taps: Tensor) -> bool:
+    """Tell whether a look at values costs nothing: not so in a graph being compiled, under vmap, or on a GPU."""
+    batched = torch._C._functorch.is_batchedtensor(taps) if not torch.compiler.is_compiling() else True
+    return not batched and taps.device.type == "cpu"
 
 
 def _bank(dec_lo: Tensor | FilterBank) -> FilterBank:

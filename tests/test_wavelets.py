@@ -1,0 +1,359 @@
+"""Oracles: PyWavelets for the transforms, the authors' outputs (wavelet_golden.npz), and what must hold exactly.
+
+The golden file holds inputs, outputs and gradients of the authors' JAX code with the axis of its flip corrected.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pywt
+import torch
+from torch import Tensor, nn
+
+from wise_lra.wavelets import (
+    MODES,
+    BiorthogonalBank,
+    DirectBank,
+    FilterBank,
+    FixedBank,
+    LiftingBank,
+    OrthogonalBank,
+    daubechies,
+    filter_bank,
+    lift,
+    max_level,
+    orthogonal_filter,
+    unlift,
+    wavedec,
+    waverec,
+)
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "wavelet_golden.npz", allow_pickle=False)
+DISCRETE = pywt.wavelist(kind="discrete")
+SAMPLE = ["haar", "db2", "db8", "db38", "sym5", "coif3", "bior2.2", "bior6.8", "rbio3.1", "dmey"]
+LENGTHS = [1, 2, 3, 5, 8, 17, 64, 101]
+
+PERFECT: dict[str, Callable[[], nn.Module]] = {
+    "fixed": lambda: FixedBank("db4", level=2),
+    "fixed biorthogonal": lambda: FixedBank("bior4.4", level=2, mode="symmetric"),
+    "orthogonal": lambda: OrthogonalBank(taps=8, channels=3, level=2),
+    "orthogonal periodization": lambda: OrthogonalBank(taps=8, channels=3, level=2, mode="periodization"),
+    "biorthogonal": lambda: BiorthogonalBank(taps=8, channels=3, level=2),
+    "lifting": lambda: LiftingBank(channels=3, level=3),
+    "lifting adaptive": lambda: LiftingBank(channels=3, level=3, taps=8),
+}
+BANKS = PERFECT | {"direct": lambda: DirectBank(taps=8, channels=3, level=2)}
+
+
+def numbers(kind: str) -> list[str]:
+    return sorted({key.split("/")[1] for key in GOLDEN if key.startswith(f"{kind}/")}, key=int)
+
+
+def golden(kind: str, number: str, field: str) -> Tensor:
+    return torch.tensor(GOLDEN[f"{kind}/{number}/{field}"])
+
+
+def signal(length: int, channels: int = 3, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(2, length, channels, dtype=dtype, generator=torch.Generator().manual_seed(length))
+
+
+def shaken(bank: nn.Module) -> nn.Module:
+    """Return the bank with random parameters: at what it starts with, perfection would prove little."""
+    torch.manual_seed(1)
+    for parameter in bank.parameters():
+        nn.init.normal_(parameter)
+    return bank
+
+
+def worst_against_pywavelets(wavelet: str, mode: str, dtype: torch.dtype) -> Iterator[tuple[float, float]]:
+    """Yield the greatest error of the bands and of the reconstruction, for every length and level."""
+    bank = FilterBank(*(taps.to(dtype) for taps in filter_bank(wavelet)))
+    for length in LENGTHS:
+        if length == 1 and mode == "reflect":
+            continue  # PyWavelets refuses it
+        x = signal(length, dtype=dtype)
+        for level in range(1, max_level(length, bank.taps) + 1):
+            bands = wavedec(x, bank, level, mode)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # PyWavelets warns of levels that it computes all the same
+                expected = pywt.wavedec(x.double().numpy(), wavelet, mode, level, axis=1)
+                back = pywt.waverec(expected, wavelet, mode, axis=1)[:, :length]
+            assert [tuple(band.shape) for band in bands] == [band.shape for band in expected]
+            error = max(
+                np.abs(ours.double().numpy() - theirs).max()
+                for ours, theirs in zip(bands, expected, strict=True)
+            )
+            ours = waverec(bands, bank, length, mode).double().numpy()
+            yield error, np.abs(ours - back).max()
+
+
+def check_against_pywavelets(wavelet: str, mode: str) -> None:
+    for dtype, bound in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        scale = float(sum(taps.abs().sum() for taps in filter_bank(wavelet))) / 4
+        for bands, back in worst_against_pywavelets(wavelet, mode, dtype):
+            assert bands < bound * max(1.0, scale)
+            assert back < bound * max(1.0, scale) ** 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("wavelet", SAMPLE)
+def test_bands_and_signal_are_those_of_pywavelets(wavelet: str, mode: str) -> None:
+    check_against_pywavelets(wavelet, mode)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("wavelet", DISCRETE)
+def test_every_wavelet_is_that_of_pywavelets(wavelet: str, mode: str) -> None:
+    check_against_pywavelets(wavelet, mode)
+
+
+@pytest.mark.parametrize("moments", [1, 2, 7, 20, 38])
+def test_daubechies_are_those_of_pywavelets(moments: int) -> None:
+    theirs = np.array(pywt.Wavelet(f"db{moments}").dec_lo)
+    np.testing.assert_allclose(daubechies(2 * moments).numpy(), theirs, atol=1e-14)
+
+
+@pytest.mark.parametrize("taps", [78, 128, 256])
+def test_longer_daubechies_are_orthogonal_and_flat(taps: int) -> None:
+    low = daubechies(taps)
+    shifts = torch.stack([(low[2 * k :] * low[: taps - 2 * k]).sum() for k in range(taps // 2)])
+    assert (shifts - (torch.arange(taps // 2) == 0).double()).abs().max() < 1e-13
+    signs = torch.where(torch.arange(taps) % 2 == 0, 1.0, -1.0).double()
+    for moment in range(3):
+        place = (torch.arange(taps).double() / taps) ** moment
+        assert (low * signs * place).sum().abs() < 1e-12, "the high-pass filter must not see polynomials"
+
+
+@pytest.mark.parametrize("number", numbers("orthogonal"))
+def test_orthogonal_filters_are_those_of_the_authors(number: str) -> None:
+    torch.testing.assert_close(
+        orthogonal_filter(golden("orthogonal", number, "thetas")), golden("orthogonal", number, "filter")
+    )
+
+
+@pytest.mark.parametrize("kind", ["fixed", "direct", "orthogonal"])
+def test_level_one_is_that_of_the_authors(kind: str) -> None:
+    """Their bands are longer by circular padding; the first floor((n + taps - 1) / 2) coefficients are ours."""
+    compared = 0
+    for number in numbers(kind):
+        if int(golden(kind, number, "level")) != 1:
+            continue
+        x, low = golden(kind, number, "x"), golden(kind, number, "filter")
+        bands = wavedec(x, low, 1)
+        for index, band in enumerate(bands):
+            theirs = golden(kind, number, f"coeff{index}")[:, : band.shape[1]]
+            torch.testing.assert_close(band, theirs, atol=1e-5, rtol=1e-5)
+        back = waverec(bands, low, x.shape[1])
+        torch.testing.assert_close(back, golden(kind, number, "rec"), atol=1e-5, rtol=1e-5)
+        compared += 1
+    assert compared == 6
+
+
+@pytest.mark.parametrize("kind", ["direct", "orthogonal"])
+def test_the_authors_flip_reconstructs_as_their_code_does(kind: str) -> None:
+    for number in numbers(kind):
+        if int(golden(kind, number, "level")) != 1:
+            continue
+        x, low = golden(kind, number, "x"), golden(kind, number, "filter")
+        bank = DirectBank(*low.shape, authors_flip=True)
+        bank.dec_lo.data = low
+        theirs = golden(kind, number, "asis_rec")
+        torch.testing.assert_close(
+            bank.reconstruct(bank.decompose(x), x.shape[1]), theirs, atol=2e-5, rtol=1e-5
+        )
+
+
+def lifting_filters(kind: str, number: str) -> list[Tensor]:
+    return [] if kind == "lifting" else [golden(kind, number, name) for name in ("estimate", "predict")]
+
+
+@pytest.mark.parametrize("kind", ["lifting", "lifting_adaptive"])
+def test_lifting_is_that_of_the_authors_and_perfect_where_theirs_is_not(kind: str) -> None:
+    for number in numbers(kind):
+        x, filters = golden(kind, number, "x"), lifting_filters(kind, number)
+        bands = lift(x, int(golden(kind, number, "level")), *filters)
+        for index, band in enumerate(bands):
+            torch.testing.assert_close(band, golden(kind, number, f"coeff{index}"), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(unlift(bands, x.shape[1], *filters), x, atol=1e-6, rtol=1e-5)
+    x = signal(57, dtype=torch.float32)  # theirs: error 0.4 at two levels
+    torch.testing.assert_close(unlift(lift(x, 2), 57), x, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "direct", "orthogonal"])
+def test_gradients_of_the_reconstruction_are_those_of_the_authors(kind: str) -> None:
+    """Of the sum of bands and reconstruction times cotangents; their longer bands repeat ours circularly."""
+    number = next(n for n in numbers(kind) if int(golden(kind, n, "level")) == 1)
+    x = golden(kind, number, "x").requires_grad_()
+    low = golden(kind, number, "filter").requires_grad_()
+    bands = wavedec(x, low, 1)
+    total = (waverec(bands, low, x.shape[1]) * golden(kind, number, "rec_cotangent")).sum()
+    for index, band in enumerate(bands):
+        cotangent = golden(kind, number, f"coeff{index}_cotangent")
+        total = total + (band * cotangent[:, : band.shape[1]]).sum()
+    ours = torch.autograd.grad(total, (x, low))
+    inside = slice(low.shape[0], x.shape[1] - 2 * low.shape[0])
+    torch.testing.assert_close(
+        ours[0][:, inside], golden(kind, number, "grad_x")[:, inside], atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("length", [57, 64])
+@pytest.mark.parametrize("name", PERFECT)
+def test_reconstruction_is_perfect_at_any_parameters(name: str, length: int) -> None:
+    bank, x = shaken(PERFECT[name]()), signal(length, dtype=torch.float32)
+    bands = bank.decompose(x)
+    assert [band.shape[1] for band in bands] == bank.band_lengths(length)
+    back = bank.reconstruct(bands, length)
+    scale = max(band.abs().max().item() for band in bands)
+    assert (back - x).abs().max() < 1e-5 * max(1.0, scale)
+
+
+@pytest.mark.parametrize("name", PERFECT)
+def test_reconstruction_is_perfect_after_100_steps_of_training(name: str) -> None:
+    torch.manual_seed(0)
+    bank, x = PERFECT[name](), signal(64, dtype=torch.float32)
+    parameters = list(bank.parameters())
+    before = [parameter.detach().clone() for parameter in parameters]
+    if parameters:
+        optimizer = torch.optim.Adam(parameters, lr=1e-2)
+        for _ in range(100):
+            loss = bank.decompose(x)[-1].abs().mean()  # sparse details: what a compressor would learn
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert any((new - old).abs().max() > 1e-2 for new, old in zip(parameters, before, strict=True))
+    back = bank.reconstruct(bank.decompose(x), 64)
+    assert (back - x).abs().max() < 1e-5 * float(x.abs().max())
+
+
+def test_the_direct_bank_is_perfect_only_where_it_starts() -> None:
+    bank, x = DirectBank(taps=8, channels=3), signal(64, dtype=torch.float32)
+    torch.testing.assert_close(bank.reconstruct(bank.decompose(x), 64), x, atol=1e-5, rtol=1e-5)
+    shaken(bank)
+    assert (bank.reconstruct(bank.decompose(x), 64) - x).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_first_and_second_derivatives(mode: str) -> None:
+    x = signal(7, channels=2).requires_grad_()
+    low = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+
+    def there_and_back(x: Tensor, low: Tensor) -> tuple[Tensor, ...]:
+        bands = wavedec(x, low, 1, mode)
+        return (*bands, waverec([band**2 for band in bands], low, 7, mode))
+
+    assert torch.autograd.gradcheck(there_and_back, (x, low))
+    assert torch.autograd.gradgradcheck(there_and_back, (x, low))
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_derivatives_of_every_bank(name: str) -> None:
+    bank = shaken(BANKS[name]()).double()
+    x = signal(40).requires_grad_()
+    inputs = (x, *bank.parameters())
+
+    def there_and_back(x: Tensor, *_: Tensor) -> Tensor:
+        return bank.reconstruct([band**2 for band in bank.decompose(x)], 40)
+
+    assert torch.autograd.gradcheck(there_and_back, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_linear_in_the_signal(mode: str) -> None:
+    low, x, y = daubechies(8), signal(50), signal(50) ** 2
+    for both, one, other in zip(*(wavedec(z, low, 2, mode) for z in (2 * x - 3 * y, x, y)), strict=True):
+        torch.testing.assert_close(both, 2 * one - 3 * other)
+
+
+def test_a_shift_by_two_shifts_the_bands_by_one() -> None:
+    low, x = daubechies(8), signal(64)
+    for band, shifted in zip(
+        *(wavedec(z, low, 1, "periodization") for z in (x, x.roll(2, dims=1))), strict=True
+    ):
+        torch.testing.assert_close(band.roll(1, dims=1), shifted)
+
+
+@pytest.mark.parametrize(
+    "bank", [FixedBank("db6", 3, "periodization"), OrthogonalBank(8, 3, 3, "periodization")]
+)
+def test_energy_is_kept(bank: nn.Module) -> None:
+    bank, x = bank.double(), signal(128)
+    energy = sum((band**2).sum() for band in bank.decompose(x))
+    torch.testing.assert_close(energy, (x**2).sum(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_under_vmap(shared: bool) -> None:
+    low = daubechies(4) if shared else daubechies(4)[:, None].repeat(1, 3)
+    stack = torch.stack([signal(20), signal(20) + 1])
+    for mapped, looped in zip(
+        torch.func.vmap(lambda x: wavedec(x, low, 2))(stack),
+        zip(*(wavedec(x, low, 2) for x in stack), strict=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(mapped, torch.stack(looped))
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_compiles_as_one_graph(name: str) -> None:
+    bank, x = shaken(BANKS[name]()), signal(40, dtype=torch.float32)
+
+    def there_and_back(x: Tensor) -> Tensor:
+        return bank.reconstruct(bank.decompose(x), 40)
+
+    compiled = torch.compile(there_and_back, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), there_and_back(x), atol=1e-4, rtol=1e-4)
+
+
+def test_sums_in_float32_under_autocast() -> None:
+    x, low = signal(512, dtype=torch.float32), daubechies(40).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        bands = wavedec(x, low, 2)
+    for band, exact in zip(bands, wavedec(x.double(), low.double(), 2), strict=True):
+        torch.testing.assert_close(band.double(), exact, atol=1e-5, rtol=1e-5)
+    halves = wavedec(x.bfloat16(), low, 1)
+    assert halves[0].dtype == torch.bfloat16
+    torch.testing.assert_close(
+        halves[0].double(), wavedec(x.bfloat16().double(), low.double(), 1)[0], atol=0.02, rtol=0.01
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "named"),
+    [
+        (lambda: wavedec(signal(20), daubechies(8), 3), ValueError, "level=3"),
+        (lambda: wavedec(signal(20), daubechies(8), 0), ValueError, "level=0"),
+        (lambda: wavedec(signal(20), torch.ones(3), 1), ValueError, "even"),
+        (lambda: wavedec(signal(20), torch.ones(4, 5), 1), ValueError, "5 channels"),
+        (lambda: wavedec(signal(20), torch.tensor([1.0, float("nan")]), 1), ValueError, "dec_lo"),
+        (lambda: wavedec(signal(20).long(), daubechies(4), 1), TypeError, "int64"),
+        (lambda: wavedec(signal(20)[:, :0], daubechies(4), 1), ValueError, "length"),
+        (lambda: wavedec(signal(20)[0], daubechies(4), 1), ValueError, "shape"),
+        (lambda: wavedec(signal(20), daubechies(4), 1, "periodic"), ValueError, "periodic"),
+        (lambda: waverec(wavedec(signal(20), daubechies(4), 1), daubechies(4), 30), ValueError, "length=30"),
+        (lambda: daubechies(7), ValueError, "taps is 7"),
+        (lambda: daubechies(258), ValueError, "258"),
+        (lambda: orthogonal_filter(torch.ones(4)), ValueError, "angles"),
+        (lambda: filter_bank("db0"), ValueError, "db0"),
+        (lambda: FixedBank("morl"), ValueError, "morl"),
+        (lambda: FixedBank("db2", level=0), ValueError, "level=0"),
+        (lambda: FixedBank("db2", mode="wrap"), ValueError, "wrap"),
+        (lambda: DirectBank(4, 3, init="random"), ValueError, "random"),
+        (lambda: OrthogonalBank(5, 3), ValueError, "taps=5"),
+        (lambda: LiftingBank(3, taps=0), ValueError, "taps=0"),
+        (lambda: BiorthogonalBank(4, 3, steps=0), ValueError, "steps=0"),
+        (lambda: lift(signal(4), 3), ValueError, "level=3"),
+        (lambda: lift(signal(8), 1, torch.ones(2, 3)), ValueError, "both"),
+        (lambda: lift(signal(8), 1, torch.ones(2, 2), torch.ones(2, 2)), ValueError, "estimate"),
+        (lambda: lift(signal(8).int(), 1), TypeError, "int32"),
+        (lambda: unlift(lift(signal(8), 1), 11), ValueError, "length=11"),
+        (lambda: FixedBank("db8", level=4).band_lengths(32), ValueError, "level=4"),
+    ],
+)
+def test_bad_input_is_named(call: Callable[[], object], error: type[Exception], named: str) -> None:
+    with pytest.raises(error, match=named):
+        call()
