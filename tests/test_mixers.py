@@ -1,0 +1,286 @@
+"""Oracles: the dense definition of every attention and transform, written out here over all pairs of positions."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from wise_lra.mixers import (
+    FourierAttention,
+    FourierMixer,
+    LinearAttention,
+    Linformer,
+    Longformer,
+    Performer,
+    SoftmaxAttention,
+    WaveletSpace,
+)
+from wise_lra.mixers.attention import MultiHeadAttention
+from wise_lra.wavelets import DirectBank, FixedBank
+
+LENGTH, D_MODEL = 30, 8
+HEADS = {"heads": 2, "qkv_dim": 8}
+ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
+    "softmax": partial(SoftmaxAttention, **HEADS),
+    "linear": partial(LinearAttention, **HEADS),
+    "linformer": partial(Linformer, **HEADS, rank=8),
+    "performer": partial(Performer, **HEADS, features=16),
+    "longformer": partial(Longformer, **HEADS, window=8),
+}
+
+
+def made(factory: Callable[..., nn.Module], length: int = LENGTH, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return factory(d_model=D_MODEL, length=length).eval()
+
+
+def sequence(length: int = LENGTH, batch: int = 3) -> Tensor:
+    return torch.randn(batch, length, D_MODEL, generator=torch.Generator().manual_seed(1))
+
+
+def masked(length: int = LENGTH) -> Tensor:
+    return torch.arange(length).expand(3, length) < torch.tensor([[7], [19], [length]])
+
+
+def dense(attention: MultiHeadAttention, x: Tensor, weights: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return the attention with weights (batch, heads, length, length) before normalisation, from q and k."""
+    query, key, value = (
+        part.unflatten(-1, (attention.heads, -1)).transpose(1, 2)
+        for part in attention.qkv(x).chunk(3, dim=-1)
+    )
+    pairs = weights(query, key)
+    mixed = (pairs / pairs.sum(dim=-1, keepdim=True)) @ value
+    return attention.output(mixed.transpose(1, 2).flatten(2))
+
+
+def exponential(allowed: Tensor | None = None) -> Callable[[Tensor, Tensor], Tensor]:
+    def weights(query: Tensor, key: Tensor) -> Tensor:
+        pairs = (query @ key.mT / math.sqrt(query.shape[-1])).exp()
+        return pairs if allowed is None else pairs * allowed
+
+    return weights
+
+
+def test_softmax_attention() -> None:
+    attention, x, mask = made(ATTENTIONS["softmax"]), sequence(), masked()
+    torch.testing.assert_close(attention(x), dense(attention, x, exponential()))
+    torch.testing.assert_close(attention(x, mask), dense(attention, x, exponential(mask[:, None, None, :])))
+
+
+def test_linear_attention_is_the_quadratic_sum() -> None:
+    attention, x, mask = made(ATTENTIONS["linear"]), sequence(), masked()
+
+    def kernel(query: Tensor, key: Tensor) -> Tensor:
+        phi = [torch.where(t > 0, t + 1, t.exp()) for t in (query, key)]
+        return (phi[0] @ phi[1].mT) * mask[:, None, None, :]
+
+    torch.testing.assert_close(attention(x, mask), dense(attention, x, kernel))
+
+
+def test_linformer_with_the_identity_is_softmax_attention() -> None:
+    attention, x = made(partial(Linformer, **HEADS, rank=LENGTH)), sequence()
+    attention.compress.data = torch.eye(LENGTH)
+    torch.testing.assert_close(attention(x), dense(attention, x, exponential()))
+
+
+def test_linformer_compresses_keys_and_values() -> None:
+    attention, x, mask = made(ATTENTIONS["linformer"]), sequence(), masked()
+    query, key, value = (
+        part.unflatten(-1, (2, -1)).transpose(1, 2) for part in attention.qkv(x).chunk(3, dim=-1)
+    )
+    small = attention.compress.mT.expand(3, 2, -1, -1)
+    real = mask[:, None, :, None]
+    pairs = (query @ (small @ (key * real)).mT / math.sqrt(4)).softmax(dim=-1)
+    expected = attention.output((pairs @ (small @ (value * real))).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(attention(x, mask), expected)
+
+
+@pytest.mark.parametrize("window", [2, 8, 12, 60, 200])
+@pytest.mark.parametrize("length", [1, 29, 30, 64])
+def test_longformer_is_softmax_attention_under_the_band(window: int, length: int) -> None:
+    attention, x = made(partial(Longformer, **HEADS, window=window), length), sequence(length)
+    place = torch.arange(length)
+    band = (place[:, None] - place).abs() <= window // 2
+    torch.testing.assert_close(attention(x), dense(attention, x, exponential(band)))
+    if length == 30:
+        mask = masked()
+        allowed = band & mask[:, None, None, :]
+        near = (allowed.any(dim=-1) & mask[:, None, :]).squeeze(1)
+        expected = dense(attention, x, exponential(allowed))
+        torch.testing.assert_close(attention(x, mask)[near], expected[near])
+
+
+def test_performer_estimates_softmax_without_bias_and_better_with_more_features() -> None:
+    """The mean over draws of the unnormalised weight is exp(q . k); the variance is that of the paper's lemma 2."""
+    x = sequence(6, batch=1) / 4
+    draws = 3000
+    attention = made(partial(Performer, heads=1, qkv_dim=8, features=8), 6)
+    query, key, _ = attention.qkv(x).chunk(3, dim=-1)
+    scale = 8**-0.25
+    exact = ((query * scale) @ (key * scale).mT).exp()[0]
+    estimates = torch.empty(draws, 6, 6)
+    for draw in range(draws):
+        directions = made(partial(Performer, heads=1, qkv_dim=8, features=8), 6, seed=draw).directions
+        features = [
+            (t[0] * scale @ directions.mT - (t[0] * scale).square().sum(-1, keepdim=True) / 2).exp()
+            for t in (query, key)
+        ]
+        estimates[draw] = features[0] @ features[1].mT / 8
+    spread = estimates.std(dim=0) / math.sqrt(draws)
+    assert ((estimates.mean(dim=0) - exact).abs() < 5 * spread).all()
+    sums = ((query[0][:, None] + key[0][None]) * scale).square().sum(dim=-1)
+    independent = (
+        exact.square() * (sums.exp() - 1) / 8
+    )  # Choromanski et al., lemma 2; orthogonal ones have less
+    assert (estimates.var(dim=0) < 1.5 * independent).all()
+    errors = []
+    for features in (16, 256, 4096):
+        attention = made(partial(Performer, heads=1, qkv_dim=8, features=features), 6)
+        errors.append((attention(x) - dense(attention, x, exponential())).abs().max().item())
+    assert errors[2] < 0.02
+    assert errors[2] < errors[1] < errors[0]
+
+
+def test_performer_masks_and_stays_finite_far_out() -> None:
+    attention, x, mask = made(partial(Performer, **HEADS, features=2048)), sequence(), masked()
+    expected = dense(attention, x / 2, exponential(mask[:, None, None, :]))
+    torch.testing.assert_close(attention(x / 2, mask), expected, atol=0.05, rtol=0.1)
+    assert attention(1000 * x, mask).isfinite().all()
+
+
+def test_fnet_is_the_product_with_two_fourier_matrices() -> None:
+    def matrix(n: int) -> Tensor:
+        place = torch.arange(n, dtype=torch.float64)
+        return torch.exp(-2j * math.pi * place[:, None] * place / n) / math.sqrt(n)
+
+    x = sequence()
+    expected = (matrix(LENGTH) @ x.to(torch.complex128) @ matrix(D_MODEL)).real
+    torch.testing.assert_close(made(FourierMixer)(x).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+class Identity(nn.Module):
+    """Mixes nothing."""
+
+    def __init__(self, d_model: int, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        assert x.shape[1] == self.length
+        return x
+
+
+@pytest.mark.parametrize("length", [29, 30])
+def test_fourier_and_wavelet_space_around_the_identity_are_the_identity(length: int) -> None:
+    x = sequence(length)
+    for mixer in (
+        partial(FourierAttention, attention=Identity),
+        partial(WaveletSpace, attention=Identity, bank=partial(FixedBank, wavelet="db2", level=2)),
+        partial(WaveletSpace, attention=Identity, bank=partial(DirectBank, taps=4)),
+    ):
+        torch.testing.assert_close(made(mixer, length)(x), x, atol=1e-5, rtol=1e-5)
+
+
+def test_every_band_has_an_attention_with_weights_of_its_own() -> None:
+    space = made(
+        partial(
+            WaveletSpace, attention=ATTENTIONS["softmax"], bank=partial(FixedBank, wavelet="db2", level=2)
+        )
+    )
+    assert len(space.attentions) == 3
+    assert (
+        len({weight.data_ptr() for attention in space.attentions for weight in attention.parameters()}) == 6
+    )
+
+
+def test_fit_parameters_keeps_the_projections_of_one_attention() -> None:
+    space = made(
+        partial(
+            WaveletSpace,
+            attention=ATTENTIONS["softmax"],
+            bank=partial(FixedBank, wavelet="db2"),
+            fit_parameters=True,
+        )
+    )
+    alone = made(ATTENTIONS["softmax"])
+    count = [sum(p.numel() for p in module.parameters()) for module in (space, alone)]
+    assert count[0] == count[1]
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_padding_changes_no_real_position(name: str) -> None:
+    attention, x, mask = made(ATTENTIONS[name]), sequence(), masked()
+    other = torch.where(mask[:, :, None], x, 100 * torch.ones_like(x))
+    torch.testing.assert_close(attention(x, mask)[mask], attention(other, mask)[mask])
+    assert attention(x, torch.zeros_like(mask)).isfinite().all(), "a row without tokens must not give 0 / 0"
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_bf16_autocast_stays_near_float32(name: str) -> None:
+    attention, x, mask = made(ATTENTIONS[name]), sequence(), masked()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = attention(x, mask)
+    torch.testing.assert_close(half.float()[mask], attention(x, mask)[mask], atol=0.05, rtol=0.1)
+
+
+def operations(factory: Callable[..., nn.Module], length: int) -> int:
+    """Count multiplications and additions of one pass; the flash kernel of the CPU counts as none, so not it."""
+    mixer, x = made(factory, length), sequence(length, batch=1)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        mixer(x)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_cost_grows_with_length_as_it_should(name: str) -> None:
+    wide = {
+        "linformer": partial(Linformer, **HEADS, rank=128),
+        "performer": partial(Performer, **HEADS, features=256),
+        "longformer": partial(Longformer, **HEADS, window=512),
+    }
+    counts = [operations(wide.get(name, ATTENTIONS[name]), length) for length in (1024, 2048, 4096)]
+    factors = [longer / shorter for shorter, longer in pairwise(counts)]
+    if name == "softmax":
+        assert min(factors) > 3.5, "quadratic: shows that the count sees what it must"
+    else:
+        assert max(factors) <= 2.05
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: SoftmaxAttention(8, 4, heads=3, qkv_dim=8), "heads=3"),
+        (lambda: SoftmaxAttention(8, 0, heads=2, qkv_dim=8), "length=0"),
+        (lambda: SoftmaxAttention(8, 4, heads=2, qkv_dim=8, dropout=1.0), "dropout=1.0"),
+        (lambda: Linformer(8, 4, 2, 8, rank=0), "rank=0"),
+        (lambda: made(ATTENTIONS["linformer"])(sequence(29)), "length 29"),
+        (lambda: Performer(8, 4, 2, 8, features=0), "features=0"),
+        (lambda: Longformer(8, 4, 2, 8, window=7), "window=7"),
+        (
+            lambda: made(
+                partial(WaveletSpace, attention=Identity, bank=partial(FixedBank, wavelet="db8", level=4))
+            ),
+            "level=4",
+        ),
+        (
+            lambda: made(
+                partial(
+                    WaveletSpace,
+                    attention=Identity,
+                    bank=partial(FixedBank, wavelet="db2"),
+                    fit_parameters=True,
+                )
+            ),
+            "qkv_dim and heads",
+        ),
+    ],
+)
+def test_bad_input_is_named(call: Callable[[], object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        call()
