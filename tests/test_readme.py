@@ -98,3 +98,9 @@ def test_a_clone_reproduces_a_slice_and_the_second_time_has_nothing_to_do(tmp_pa
     assert len(list((clone / "results" / "records").rglob("*.json"))) == 2
     assert "2 of 2 cells have their record" in second.stdout
     assert run("git", "status", "--porcelain", cwd=clone).stdout == "", "a run must leave the checkout clean"
+
+
+def test_the_example_of_the_wavelet_page_runs() -> None:
+    page = (ROOT / "docs" / "wavelets.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(example, "docs/wavelets.md", "exec"), {})
