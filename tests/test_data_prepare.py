@@ -122,7 +122,7 @@ def test_archives_are_found_and_come_first(tmp_path, asked, caplog):
     asked.clear()
     caplog.set_level("INFO")
     text = prepared("text", tmp_path / "data", archives=archives)
-    assert "text: data from aclImdb_v1.tar.gz, because data.archives holds it: 36 train" in caplog.text
+    assert "text: data: aclImdb_v1.tar.gz, because data.archives holds it: 36 train" in caplog.text
     assert (text.folder.name, text.manifest["variant"]) == ("release", "")
     image = prepared("image", tmp_path / "data", archives=archives)
     assert (image.manifest["source"], image.manifest["splits"]["test"]["examples"]) == (

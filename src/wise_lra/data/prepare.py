@@ -95,7 +95,7 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
                 if (manifest := packed(folder)) is None:
                     if folder.exists():
                         log.warning("%s is not whole, and is made again", folder)
-                    log.info("%s: preparing data from %s", name, choice.source.name)
+                    log.info("%s: preparing data: %s", name, choice.source.name)
                     manifest = _packed(wish, folder, choice, progress)
     except OSError as error:
         if error.errno not in _REFUSALS:
@@ -105,7 +105,7 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
         ) from error
     counts = ", ".join(f"{facts['examples']:,} {split}" for split, facts in manifest["splits"].items())
     log.info(
-        "%s: data from %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder
+        "%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder
     )
     return Prepared(folder, manifest)
 
