@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .filters import FilterBank, daubechies, filter_bank, orthogonal_filter, quadrature_mirror
 from .lifting import correlate, lift, lifted_lengths, unlift
-from .transform import MODES, band_lengths, wavedec, waverec
+from .transform import MODES, band_lengths, decomposed, waverec
 
 
 class _Filtering(nn.Module, ABC):
@@ -28,7 +28,7 @@ class _Filtering(nn.Module, ABC):
 
     def decompose(self, x: Tensor) -> list[Tensor]:
         """Return the bands ``[cA_n, cD_n, ..., cD_1]`` of ``x`` (batch, length, channels)."""
-        return wavedec(x, self.filters(), self.level, self.mode)
+        return decomposed(x, self.filters(), self.level, self.mode)
 
     def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
         """Return the signal (batch, length, channels) of these bands."""
@@ -162,7 +162,7 @@ class BiorthogonalBank(_Filtering):
         self.band_lengths(x.shape[1])
         details = []
         for _ in range(self.level):
-            x, detail = wavedec(x, self.filters(), 1, self.mode)
+            x, detail = decomposed(x, self.filters(), 1, self.mode)
             detail = detail - correlate(x, self.predict)
             x = x + correlate(detail, self.update)
             details.append(detail)
