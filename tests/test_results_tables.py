@@ -54,7 +54,7 @@ EXPECTED = """\
 | difference | +35.63 ± 25.41 | +7.73 ± 25.41 | +14.54 ± 25.41 \
 | +29.56 ± 25.41 | +0.60 ± 25.41 | +17.61 ± 11.36 |
 | fnet | FAIL \\[55.00 ± 9.76 (n=1)\\] | — | — | — | — | — |
-| wise_fixed | — | **80.00 ± 8.88 (n=1)\\*** | — | — | — | — |
+| wise_fixed | — | **80.00 ± 8.88 (n=1)** | — | — | — | — |
 | wise_adaptive | — | — | — | — | — | — |
 """
 
@@ -62,7 +62,8 @@ EXPECTED = """\
 def page() -> Table:
     records = [*five(0.70), *five(0.74, seed=1)]
     records += [run("listops", 0.55, backbone="fnet", attention="none")]
-    records += [run("text", 0.80, backbone="wise_fixed", dirty=True)]
+    records += [run("text", 0.80, backbone="wise_fixed")]
+    records += [run("text", 0.99, backbone="wise_adaptive", dirty=True)]
     return build(records, NUMBERS, "quick")
 
 
@@ -122,6 +123,7 @@ def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
         (changed("budget", steps=50), "steps 50, the column has 100"),
         ({"comparable": False}, "comparable False, the column has True"),
         ({"steps": 70}, "stopped at step 70 of 100"),
+        ({"dirty": True}, "uncommitted changes True, the column has False"),
     ],
 )
 def test_what_must_not_mix_is_left_out_and_named(change: dict[str, Any], reason: str) -> None:
@@ -135,6 +137,16 @@ def test_of_two_settings_equally_common_the_newest_is_kept() -> None:
     newest = make(seed=1, protocol="new", finished="2027-01-01T00:00:00Z")
     for records in ([make(), newest], [newest, make()]):
         assert build(records, {}, "quick").columns[1].records == (newest,)
+
+
+def test_one_clean_run_stands_rather_than_many_dirty_ones() -> None:
+    dirty = [make(seed=seed, dirty=True, finished="2027-01-01T00:00:00Z") for seed in (1, 2, 3)]
+    mixed, alone = build([make(), *dirty], {}, "quick"), build(dirty, {}, "quick")
+    assert "(n=1)" in texts(mixed)["vanilla"][1]
+    assert len(notes(mixed, "uncommitted changes True")) == 1
+    assert texts(alone)["vanilla"][1].endswith("(n=3)*")
+    assert notes(alone, "*: run with uncommitted")
+    assert not notes(alone, "Left out")
 
 
 def test_presets_never_share_a_table() -> None:
@@ -168,6 +180,32 @@ def test_no_records_gives_dashes_and_says_how_to_make_some() -> None:
     assert spreadsheet.to_csv([table]) == ",".join(spreadsheet.FIELDS) + "\n"
 
 
+def test_what_a_cell_cost_and_no_column_for_what_no_device_told() -> None:
+    text = markdown.page([build([make()], {}, "quick")])
+    assert "| text | vanilla | 123,456 | 100 | 66 | 12,345 |\n" in text
+    assert "peak memory" not in text
+    told = markdown.page([build([make(), make(seed=1, peak_memory_bytes=8_000_000_000)], {}, "quick")])
+    assert "| tokens/s | peak memory, MB |" in told
+    assert "| text | vanilla | 123,456 | 100 | 66 | 12,345 | 8,000 |\n" in told
+
+
+def test_a_sweep_is_a_list_at_the_end() -> None:
+    config = {"task": {"length": 1000}, "recipe": {"lr": 0.1}, "model": {"mixer": {"heads": 2}}, "seed": 0}
+    changed_config = config | {"recipe": {"lr": 0.2}, "heads": {"heads": 4}, "seed": 1}
+    changed_config["model"] = {"mixer": {"heads": 4}}
+    sweep = [make(preset=f"quick-{i:08x}", config=changed_config, seed=1) for i in range(500)]
+    built = build_all([make(config=config), *sweep, make(preset="mine-00000000", attention="linear")], {})
+    text = markdown.page(built)
+    assert text.count("## preset=") == 1
+    last = text.split("## Changed settings")[1].splitlines()
+    assert "- quick-00000000: 1 cell: heads.heads=4 (none), recipe.lr=0.2 (0.1)" in last
+    assert "- mine-00000000: 1 cell" in last
+    assert sum(line.startswith("- ") for line in last) == 501
+    assert latex.latex(built).count(r"\begin{table}") == 1
+    assert spreadsheet.to_csv(built).count("quick-") == 500
+    assert "no runs yet" not in markdown.page(built[1:])
+
+
 def test_csv_has_a_line_a_cell() -> None:
     rows = list(csv.DictReader(io.StringIO(spreadsheet.to_csv([page()]))))
     assert len(rows) == 5 + 1 + 1 + 1, "vanilla's five tasks and average, fnet, wise_fixed"
@@ -178,8 +216,10 @@ def test_csv_has_a_line_a_cell() -> None:
     assert [mean[k] for k in ("task", "accuracy", "majority", "steps")] == ["average", "72.00", "50.00", ""]
     assert [(row["at_chance"], row["dirty"], row["published"]) for row in rows[6:]] == [
         ("1", "0", ""),
-        ("0", "1", ""),
+        ("0", "0", ""),
     ]
+    gains = [[row[k] for k in ("gain", "gain_low", "gain_seeds")] for row in rows]
+    assert gains == [["", "", ""]] * 6 + [["-15.00", "", "1"], ["10.00", "", "1"]]
 
 
 HOSTILE = r"A&B 100% #1 $x_y^2 {z} ~\end{table} <script>alert(1)</script> | * ` [a](b)"

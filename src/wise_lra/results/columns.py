@@ -10,7 +10,10 @@ from wise_lra.results.record import Record
 
 @dataclass(frozen=True)
 class Column:
-    """A task on one kind of data. All its records share data, length, protocol and budget."""
+    """A task on one kind of data. All its records share data, length, protocol and budget.
+
+    Either all were run from committed code, or none was.
+    """
 
     task: str
     variant: str
@@ -76,12 +79,17 @@ def _setting(record: Record) -> tuple[tuple[str, object], ...]:
         ("steps", record.budget["steps"]),
         ("batch size", record.budget["batch_size"]),
         ("comparable", record.comparable),
+        ("uncommitted changes", record.dirty),
     )
 
 
 def _of_one_setting(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Keep the finished records of the commonest setting, the newest of equally common ones."""
+    """Keep the finished records of the commonest setting, the newest of equally common ones.
+
+    Settings run with uncommitted changes are looked at only where there is no other.
+    """
     finished = [record for record in records if record.steps >= record.budget["steps"]]
+    finished = [record for record in finished if not record.dirty] or finished
     counts = Counter(map(_setting, finished))
     newest = {_setting(record): record.finished for record in sorted(finished, key=lambda r: r.finished)}
     kept = max(counts, key=lambda setting: (counts[setting], newest[setting]), default=())

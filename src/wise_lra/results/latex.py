@@ -23,9 +23,11 @@ _SPREAD = re.compile(r" \$\\pm\$ [\d.]+( \(n=\d+\))?")  # set small: the mean is
 
 
 def latex(tables: Sequence[Table]) -> str:
-    r"""Return a table environment a preset; \input it after \usepackage{booktabs,graphicx}."""
+    r"""Return a table environment a preset, changed ones aside; needs \usepackage{booktabs,graphicx}."""
     parts = [r"% Needs \usepackage{booktabs,graphicx}. Made by `make tables`; do not edit."]
     for table in tables:
+        if table.changed:
+            continue
         parts += [
             r"\begin{table}",
             r"\centering\setlength{\tabcolsep}{4pt}",

@@ -1,7 +1,12 @@
 """The printed lines of a table, before any markup: per cent, two decimals, a dash where nothing is."""
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from wise_lra.results.claims import Claim, tally
+from wise_lra.results.statistics import Interval
 from wise_lra.results.tables import Cell, Table
 
 DASH = "—"
@@ -40,6 +45,35 @@ def per_cent(share: float | None) -> str:
     return DASH if share is None else f"{100 * share:.2f}"
 
 
+def signed(share: float) -> str:
+    """Return 0.0643 as "+6.43"."""
+    return f"{round(100 * share, 2) + 0.0:+.2f}".replace("-", MINUS)
+
+
+def spread(interval: Interval | None, text: Callable[[float], str] = signed) -> str:
+    """Return "+1.20 [−0.30, +2.70] (n=3)"; without the ends where one seed gives none."""
+    if interval is None:
+        return DASH
+    ends = f" [{text(interval.low)}, {text(interval.high)}]" if math.isfinite(interval.low) else ""
+    return f"{text(interval.mean)}{ends} (n={interval.n})"
+
+
+def found(claim: Claim) -> str:
+    """Return what a claim rests on: points of accuracy, or per cent of time; and how much of a given gain."""
+    if claim.unit == "time":
+        return spread(claim.found, lambda share: f"{signed(share)} %")
+    if claim.given is None or claim.found is None:
+        return spread(claim.found)
+    share = spread(claim.remains, lambda share: f"{100 * share:.0f} %".replace("-", MINUS))
+    return f"{spread(claim.found)} of the published {signed(claim.given)}: {share}"
+
+
+def checklist(claims: Sequence[Claim]) -> list[str]:
+    """Return a line a claim, whose own lines are counted, with what the first of them rests on."""
+    groups = [list(group) for _, group in groupby(claims, key=lambda claim: claim.name)]
+    return [f"{g[0].name}: {tally(g)}; {g[0].of} {found(g[0])}" for g in groups]
+
+
 def _ours(cell: Cell) -> str:
     if cell.ours is None:
         return DASH
@@ -50,7 +84,7 @@ def _ours(cell: Cell) -> str:
 def _difference(cell: Cell) -> str:
     if cell.ours is None or cell.difference is None:
         return DASH
-    return f"{100 * cell.difference:+.2f} ± {per_cent(cell.ours.half_width)}".replace("-", MINUS)
+    return f"{signed(cell.difference)} ± {per_cent(cell.ours.half_width)}"
 
 
 def _is_best(cell: Cell, best: float | None) -> bool:

@@ -4,29 +4,43 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from wise_lra.results.changes import differing
+from wise_lra.results.claims import RULE
 from wise_lra.results.columns import Column
-from wise_lra.results.lines import DASH, lines
+from wise_lra.results.lines import DASH, found, lines, per_cent, spread
 from wise_lra.results.record import SPLITS
-from wise_lra.results.tables import Cell, Table
+from wise_lra.results.tables import Cell, Row, Table
 
 BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
 HOW_TO = "There are no runs yet: `make reproduce-lra` makes them, `make tables` then fills this table."
+GAINS = (
+    "In points, at equal seeds, with the same attention (softmax beside FNet); brackets: Student's t, 95 %."
+    " n=1 is not enough runs for an interval. The average is of seeds that have all five tasks."
+)
+OVER_ALL = (
+    "Of the five tasks' accuracies in per cent, at two seeds or more (Agarwal et al., arXiv 2108.13264): the mean"
+    " of the middle half, and how often a run beats one of vanilla with the same attention, in per cent; brackets:"
+    " stratified bootstrap over seeds, 95 %."
+)
+COST = "Of one run: means over the seeds; parameters and memory the most. Tokens are those of training."
+CHANGES = (
+    "Runs of a preset with other settings: `scripts/tables.py --preset NAME` prints one, TABLE.csv has all."
+)
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def page(tables: Sequence[Table]) -> str:
-    """Return results/TABLE.md: per preset the comparison, the cost of each cell, how columns were run."""
+    """Return results/TABLE.md: per preset the comparison, claims, costs, and how its columns were run.
+
+    Presets with changed settings are a list at the end, so that a sweep does not drown the page.
+    """
     parts = ["# Results", "Made of results/records and results/published by `make tables`; do not edit."]
     for table in tables:
-        parts += [f"## preset={table.preset}", _comparison(table)]
-        parts += ["\n".join(f"- {escape(note)}" for note in table.notes)]
-        if not table.empty:
-            parts += [
-                "### Cost",
-                "Parameters / seconds in all / training tokens per second; means over the seeds.",
-            ]
-            parts += [_cost(table), "### How each column was run", _provenance(table)]
-    return "\n\n".join([*parts, *_how_to(tables)]) + "\n"
+        if not table.changed:
+            parts += [f"## preset={table.preset}", _comparison(table)]
+            parts += ["\n".join(f"- {escape(note)}" for note in table.notes)]
+            parts += [] if table.empty else _details(table)
+    return "\n\n".join([*parts, *_changed(tables), *_how_to(tables)]) + "\n"
 
 
 def block(tables: Sequence[Table], link: str) -> str:
@@ -66,16 +80,67 @@ def _comparison(table: Table) -> str:
     return _grid(["", *table.header], rows)
 
 
+def _details(table: Table) -> list[str]:
+    over_all = [row for row in table.rows if row.middle]
+    gains = [[row.label, *(spread(cell.gain) for cell in row.cells)] for row in table.rows if _gains(row)]
+    parts = []
+    if gains:
+        parts += ["### Difference from vanilla", GAINS, _grid(["", *table.header], map(_escaped, gains))]
+    if over_all:
+        header = ["", "interquartile mean", "P(better than vanilla)"]
+        parts += ["### Over all tasks", OVER_ALL, _grid(header, map(_over_all, over_all))]
+    parts += ["### The paper's claims", escape(RULE), _claims(table)]
+    return [*parts, "### Cost", COST, _cost(table), "### How each column was run", _provenance(table)]
+
+
+def _gains(row: Row) -> bool:
+    return any(cell.gain for cell in row.cells)
+
+
+def _over_all(row: Row) -> list[str]:
+    return _escaped([row.label, spread(row.middle, per_cent), spread(row.improvement, per_cent)])
+
+
+def _claims(table: Table) -> str:
+    rows = [[claim.name, claim.of, found(claim), claim.verdict] for claim in table.claims]
+    return _grid(["claim", "of", "found", "verdict"], map(_escaped, rows))
+
+
+def _escaped(texts: Iterable[str]) -> list[str]:
+    return [escape(text) for text in texts]
+
+
 def _cost(table: Table) -> str:
-    used = [row for row in table.rows if any(cell.ours for cell in row.cells)]
-    rows = [[row.label, *map(_cost_of, row.cells[:-1])] for row in used]
-    return _grid(["", *table.header[:-1]], rows)
+    """One line a cell; no column for memory where no device told it."""
+    used = [
+        (column.label, row.label, cell)
+        for index, column in enumerate(table.columns)
+        for row in table.rows
+        if (cell := row.cells[index]).ours
+    ]
+    memory = any(cell.peak_memory for _, _, cell in used)
+    header = ["", "backbone", "parameters", "steps", "seconds", "tokens/s", "peak memory, MB"]
+    rows = [[column, row, *_cost_of(cell)] for column, row, cell in used]
+    shown = len(header) if memory else len(header) - 1
+    return _grid(header[:shown], [row[:shown] for row in rows])
 
 
-def _cost_of(cell: Cell) -> str:
-    if cell.ours is None:
-        return DASH
-    return f"{cell.parameters:,} / {cell.seconds:,.0f} / {cell.tokens_per_second:,.0f}"
+def _cost_of(cell: Cell) -> list[str]:
+    memory = cell.peak_memory and cell.peak_memory / 1e6
+    amounts = (cell.parameters, cell.steps, cell.seconds, cell.tokens_per_second, memory)
+    return [DASH if amount is None else f"{amount:,.0f}" for amount in amounts]
+
+
+def _changed(tables: Sequence[Table]) -> list[str]:
+    lines = [_changed_line(table, tables) for table in tables if table.changed]
+    return ["## Changed settings", CHANGES, "\n".join(lines)] if lines else []
+
+
+def _changed_line(table: Table, tables: Sequence[Table]) -> str:
+    cells = sum(bool(cell.ours) for row in table.rows for cell in row.cells[:-1])
+    own = next((other for other in tables if other.preset == table.changed), None)
+    settings = ", ".join(differing(table.columns, own.columns)) if own else ""
+    return "- " + escape(f"{table.preset}: {cells} cell{'s' * (cells != 1)}{settings and ': '}{settings}")
 
 
 def _provenance(table: Table) -> str:

@@ -14,9 +14,10 @@ Value = str | int | None
 _AXES = ("preset", "task", "variant", "backbone", "attention")
 _RESULT = ("seeds", "accuracy", "low", "high", "interval", "at_chance", "majority", "dirty")
 _PUBLISHED = ("published", "published_source", "difference")
-_COST = ("parameters", "seconds", "tokens_per_second")
+_GAIN = ("gain", "gain_low", "gain_high", "gain_seeds")  # over vanilla, at equal seeds
+_COST = ("parameters", "seconds", "tokens_per_second", "peak_memory_bytes")
 _SETTING = ("steps", "batch_size", "length", "protocol", "data_sha256")
-FIELDS = (*_AXES, *_RESULT, *_PUBLISHED, *_COST, *_SETTING)
+FIELDS = (*_AXES, *_RESULT, *_PUBLISHED, *_GAIN, *_COST, *_SETTING)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -47,10 +48,19 @@ def _numbers(ours: Interval, cell: Cell, majority: float | None) -> dict[str, Va
         "published": _per_cent(other.accuracy) if other else None,
         "published_source": other.source if other else None,
         "difference": _per_cent(cell.difference),
+        **_gain(cell.gain),
         "parameters": cell.parameters,
         "seconds": _rounded(cell.seconds),
         "tokens_per_second": _rounded(cell.tokens_per_second),
+        "peak_memory_bytes": cell.peak_memory,
     }
+
+
+def _gain(gain: Interval | None) -> dict[str, Value]:
+    if gain is None:
+        return {}
+    ends = {"gain_low": _per_cent(gain.low), "gain_high": _per_cent(gain.high)} if gain.n > 1 else {}
+    return {"gain": _per_cent(gain.mean), **ends, "gain_seeds": gain.n}
 
 
 def _place(column: Column | None) -> dict[str, Value]:

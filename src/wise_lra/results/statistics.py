@@ -19,7 +19,7 @@ class Interval:
     low: float
     high: float
     n: int
-    method: Literal["t", "wilson", "average"]
+    method: Literal["t", "wilson", "average", "bootstrap"]
     std: float | None = None
 
     @property
@@ -69,6 +69,19 @@ def average(intervals: Sequence[Interval]) -> Interval:
     return Interval(
         mean, mean - half, mean + half, n=min(interval.n for interval in intervals), method="average"
     )
+
+
+def paired(differences: Sequence[float]) -> Interval | None:
+    """Return Student's t interval of a mean of differences, a value a seed; None of none.
+
+    One difference bounds nothing: its ends are infinite.
+    """
+    if not differences:
+        return None
+    if len(differences) == 1:
+        return Interval(differences[0], -math.inf, math.inf, n=1, method="t")
+    ends = student_t(differences)
+    return Interval(fmean(differences), *ends, n=len(differences), method="t", std=stdev(differences))
 
 
 def at_chance(records: Sequence[Record]) -> bool:

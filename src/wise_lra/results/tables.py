@@ -1,16 +1,20 @@
 """The comparison as data: a pure function of records and published numbers. Its looks are elsewhere."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from wise_lra.results import statistics
+from wise_lra.results import aggregate, pairs, statistics
+from wise_lra.results.claims import Claim, claims
 from wise_lra.results.columns import Column, averaged, columns_of, rank
+from wise_lra.results.pairs import Method
 from wise_lra.results.published import CITATIONS, TASKS, Numbers, Published, published
 from wise_lra.results.record import Record
 from wise_lra.results.statistics import Interval
 
+CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
 PRESETS = ("paper", "lra", "quick")  # largest first
 BACKBONES = ("vanilla", "fnet", "wise_fixed", "wise_adaptive", "wise_orthogonal", "wise_lifting")
 ATTENTIONS = ("softmax", "linear", "linformer", "performer", "longformer")
@@ -20,15 +24,22 @@ ALWAYS = {("vanilla", "softmax"), ("fnet", "none"), ("wise_fixed", "softmax"), (
 
 @dataclass(frozen=True)
 class Cell:
-    """What one backbone with one attention reached in one column, or on average; None is a dash."""
+    """What one backbone with one attention reached in one column, or on average; None is a dash.
+
+    `gain` is the difference from vanilla at equal seeds. Costs are means over the seeds, `peak_memory` (bytes)
+    and `parameters` the most.
+    """
 
     ours: Interval | None = None
     published: Published | None = None
     at_chance: bool = False
     dirty: bool = False
+    gain: Interval | None = None
     parameters: int | None = None
+    steps: int | None = None
     seconds: float | None = None
     tokens_per_second: float | None = None
+    peak_memory: int | None = None
 
     @property
     def difference(self) -> float | None:
@@ -38,11 +49,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A backbone with the attention that it holds: a cell a column, then the average."""
+    """A backbone with the attention that it holds: a cell a column, then the average.
+
+    The last two are over all five tasks, None with fewer than two seeds of each: the interquartile mean of
+    the accuracies, and the probability that a run beats one of vanilla.
+    """
 
     backbone: str
     attention: str
     cells: tuple[Cell, ...]
+    middle: Interval | None = None
+    improvement: Interval | None = None
 
     @property
     def label(self) -> str:
@@ -59,6 +76,12 @@ class Table:
     rows: tuple[Row, ...]
     majority: tuple[float | None, ...]
     notes: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+    @property
+    def changed(self) -> str:
+        """The preset whose settings were changed for this one ("quick" of "quick-1a2b3c4d"), or ""."""
+        return found[1] if (found := CHANGED.fullmatch(self.preset)) else ""
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -86,32 +109,28 @@ def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
     """Return the table of one preset; what must not mix with the rest is left out, and a note says so."""
     columns, left_out = columns_of([record for record in records if record.preset == preset])
     means = averaged(columns)
-    cells: dict[tuple[str, str], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[Method, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for index, column in enumerate(columns):
         for record in column.records:
             cells[record.backbone, record.attention][index].append(record)
-    rows = []
-    for backbone, attention in sorted(cells.keys() | ALWAYS, key=_row_order):
-        here = cells[backbone, attention]
-        row = [
-            _cell(
-                here[i], published(numbers, backbone, attention, column.task) if column.comparable else None
-            )
-            for i, column in enumerate(columns)
-        ]
-        rows.append(Row(backbone, attention, (*row, _average([row[i] for i in means]))))
+    five, rows = [columns[i] for i in means], []
+    for method in sorted(cells.keys() | ALWAYS, key=_row_order):
+        row = [_cell(cells[method][i], method, column, numbers) for i, column in enumerate(columns)]
+        mean = _average([row[i] for i in means], _gain(five, method))
+        rows.append(Row(*method, (*row, mean), *_over_all(five, method)))
     shares = [column.majority for column in columns]
     majority = (*shares, _mean_of_five([shares[i] for i in means]))
-    notes = (*_notes(columns, rows, [columns[i].label for i in means]), *left_out)
-    return Table(preset, columns, tuple(rows), majority, notes)
+    notes = (*_notes(columns, rows, [column.label for column in five]), *left_out)
+    return Table(preset, columns, tuple(rows), majority, notes, claims(five, numbers))
 
 
-def _row_order(pair: tuple[str, str]) -> tuple[object, ...]:
-    backbone, attention = pair
+def _row_order(method: Method) -> tuple[object, ...]:
+    backbone, attention = method
     return rank("softmax" if attention in UNNAMED else attention, ATTENTIONS), rank(backbone, BACKBONES)
 
 
-def _cell(records: Sequence[Record], other: Published | None) -> Cell:
+def _cell(records: Sequence[Record], method: Method, column: Column, numbers: Numbers) -> Cell:
+    other = published(numbers, *method, column.task) if column.comparable else None
     if not records:
         return Cell(published=other)
     return Cell(
@@ -119,13 +138,29 @@ def _cell(records: Sequence[Record], other: Published | None) -> Cell:
         published=other,
         at_chance=statistics.at_chance(records),
         dirty=any(record.dirty for record in records),
+        gain=_gain([column], method),
         parameters=max(record.parameters for record in records),
+        steps=records[0].steps,
         seconds=fmean(record.seconds["total"] for record in records),
         tokens_per_second=fmean(record.tokens_per_second for record in records),
+        peak_memory=max(record.peak_memory_bytes or 0 for record in records) or None,
     )
 
 
-def _average(cells: Sequence[Cell]) -> Cell:
+def _gain(columns: Sequence[Column], method: Method) -> Interval | None:
+    other = pairs.token_space(method[1])
+    return None if method == other else statistics.paired(pairs.differences(columns, method, other))
+
+
+def _over_all(five: Sequence[Column], method: Method) -> tuple[Interval | None, Interval | None]:
+    ours, other = pairs.scores(five, method), pairs.scores(five, pairs.token_space(method[1]))
+    if len(ours[0]) < 2:
+        return None, None
+    compared = method[0] != "vanilla" and len(other[0]) >= 2
+    return aggregate.interquartile_mean(ours), aggregate.improvement(ours, other) if compared else None
+
+
+def _average(cells: Sequence[Cell], gain: Interval | None) -> Cell:
     """Average over the five tasks, ours and published each only where all five are there."""
     ours = [cell.ours for cell in cells if cell.ours]
     others = [cell.published for cell in cells if cell.published]
@@ -134,6 +169,7 @@ def _average(cells: Sequence[Cell]) -> Cell:
         ours=statistics.average(ours) if len(ours) == len(TASKS) else None,
         published=None if mean is None else Published(mean, others[0].source),
         dirty=len(ours) == len(TASKS) and any(cell.dirty for cell in cells),
+        gain=gain,
     )
 
 
@@ -174,5 +210,5 @@ def _notes(columns: Sequence[Column], rows: Sequence[Row], means: Sequence[str])
         cited = "; ".join(CITATIONS[source] for source in sources)
         notes.append(f"Published, each trained by its authors' recipe: {cited}.")
     if any(cell.dirty for cell in cells):
-        notes.append("*: run with uncommitted changes, so its commit alone does not reproduce it.")
+        notes.append("*: run with uncommitted changes, so the commit alone does not reproduce the column.")
     return [*notes, f"Runs: {'; '.join(f'{count} on {kind}' for kind, count in sorted(runs.items()))}."]

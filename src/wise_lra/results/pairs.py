@@ -1,0 +1,59 @@
+"""Two rows of a table held against each other: seed by seed, on the same data, recipe and budget."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from wise_lra.results.columns import Column
+from wise_lra.results.record import Record
+
+Method = tuple[str, str]  # backbone and attention: a row
+Difference = Callable[[Record, Record], float | None]
+
+
+def token_space(attention: str) -> Method:
+    """Return vanilla with the same attention; with softmax for what holds none, as FNet."""
+    return "vanilla", "softmax" if attention == "none" else attention
+
+
+def in_accuracy(ours: Record, other: Record) -> float:
+    """Return the difference in test accuracy, in [-1, 1]."""
+    return float(ours.metrics["test_accuracy"] - other.metrics["test_accuracy"])
+
+
+def in_time(ours: Record, other: Record) -> float | None:
+    """Return by what share a training step takes longer; None where the machine was not the same."""
+    same = (ours.device, ours.precision) == (other.device, other.precision)
+    if not same or not ours.tokens_per_second or not other.tokens_per_second:
+        return None
+    return other.tokens_per_second / ours.tokens_per_second - 1
+
+
+def by_seed(column: Column, method: Method) -> dict[int, Record]:
+    """Return the records of a row in a column, a seed each."""
+    return {r.seed: r for r in column.records if (r.backbone, r.attention) == method}
+
+
+def differences(
+    columns: Sequence[Column], ours: Method, other: Method, of: Difference = in_accuracy
+) -> list[float]:
+    """Return the mean over `columns` of a difference, a value a seed that both have in every column.
+
+    So a seed that lacks a task never enters an average, and the spread is that between whole seeds. Rounded
+    far below one example's weight, so that nothing but rounding errors is no gain.
+    """
+    found = [_differences(column, ours, other, of) for column in columns]
+    seeds = set.intersection(*map(set, found)) if found else set()
+    return [round(fmean(values[seed] for values in found), 12) for seed in sorted(seeds)]
+
+
+def scores(columns: Sequence[Column], method: Method) -> list[list[float]]:
+    """Return the accuracies of a row, a list a column, of the seeds that it has in every column."""
+    found = [by_seed(column, method) for column in columns]
+    seeds = sorted(set.intersection(*map(set, found))) if found else []
+    return [[records[seed].metrics["test_accuracy"] for seed in seeds] for records in found]
+
+
+def _differences(column: Column, ours: Method, other: Method, of: Difference) -> dict[int, float]:
+    a, b = by_seed(column, ours), by_seed(column, other)
+    values = {seed: of(a[seed], b[seed]) for seed in a.keys() & b.keys()}
+    return {seed: value for seed, value in values.items() if value is not None}
