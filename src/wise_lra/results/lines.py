@@ -51,11 +51,14 @@ def signed(share: float) -> str:
 
 
 def spread(interval: Interval | None, text: Callable[[float], str] = signed) -> str:
-    """Return "+1.20 [−0.30, +2.70] (n=3)"; without the ends where one seed gives none."""
-    if interval is None:
-        return DASH
+    """Return "+1.20 [−0.30, +2.70] (n=3)", or a dash."""
+    return DASH if interval is None else f"{bounds(interval, text)} (n={interval.n})"
+
+
+def bounds(interval: Interval, text: Callable[[float], str]) -> str:
+    """Return "+1.20 [−0.30, +2.70]"; without the ends where one seed gives none."""
     ends = f" [{text(interval.low)}, {text(interval.high)}]" if math.isfinite(interval.low) else ""
-    return f"{text(interval.mean)}{ends} (n={interval.n})"
+    return text(interval.mean) + ends
 
 
 def found(claim: Claim) -> str:
@@ -64,14 +67,18 @@ def found(claim: Claim) -> str:
         return spread(claim.found, lambda share: f"{signed(share)} %")
     if claim.given is None or claim.found is None:
         return spread(claim.found)
-    share = spread(claim.remains, lambda share: f"{100 * share:.0f} %".replace("-", MINUS))
-    return f"{spread(claim.found)} of the published {signed(claim.given)}: {share}"
+    text = f"{spread(claim.found)} of the published {signed(claim.given)}"
+    return f"{text}: {bounds(claim.remains, _whole)}" if claim.remains else text
 
 
 def checklist(claims: Sequence[Claim]) -> list[str]:
     """Return a line a claim, whose own lines are counted, with what the first of them rests on."""
     groups = [list(group) for _, group in groupby(claims, key=lambda claim: claim.name)]
     return [f"{g[0].name}: {tally(g)}; {g[0].of} {found(g[0])}" for g in groups]
+
+
+def _whole(share: float) -> str:
+    return f"{round(100 * share)} %".replace("-", MINUS)
 
 
 def _ours(cell: Cell) -> str:
