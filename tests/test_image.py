@@ -9,6 +9,7 @@ import pytest
 from upstream import pack, unpack
 
 from wise_lra.data import image
+from wise_lra.data.tfds_order import tfds_order
 
 NAMES = ("data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1")
 COUNT = 4  # images a file
@@ -52,14 +53,21 @@ def listed(path) -> list[tuple[str, list[int], int]]:
     return [(split, documents[0].tolist(), label) for split, documents, label in image.read(path)]
 
 
-def test_both_versions_read_alike_in_the_order_of_the_files(tmp_path):
+def test_both_versions_read_alike_and_in_the_order_of_tfds(tmp_path):
     examples = listed(pack(tmp_path / "cifar-10-python.tar.gz", layout("py")))
     assert examples == listed(pack(tmp_path / "cifar-10-binary.tar.gz", layout("bin")))
     assert examples == listed(unpack(tmp_path, layout("py")) / "cifar-10-batches-py")
     assert [split for split, _, _ in examples] == ["train"] * 18 + ["validation"] * 2 + ["test"] * 4
     rng = np.random.default_rng(0)
-    labels = [rng.integers(0, 10, COUNT, np.uint8) for _ in NAMES]
-    assert [label for _, _, label in examples] == np.concatenate(labels).tolist()
+    labels = np.concatenate([rng.integers(0, 10, COUNT, np.uint8) for _ in NAMES])
+    order = tfds_order("train", map(str, range(20)))
+    assert [label for _, _, label in examples[:20]] == labels[order].tolist()
+    assert [label for _, _, label in examples[20:]] == labels[20:][tfds_order("test", "0123")].tolist()
+
+
+def test_the_order_is_that_of_tfds():
+    """The first ids of tfds.load("cifar10", split="train"), as TFDS' users have printed them."""
+    assert tfds_order("train", map(str, range(50_000)))[:6] == [16399, 1680, 47917, 17307, 27051, 48736]
 
 
 def test_the_written_pickle_is_what_python_would_load():
@@ -90,8 +98,9 @@ def test_pixels_stay_in_rows(tmp_path):
     files["cifar-10-batches-bin/data_batch_1.bin"] = binary(
         np.zeros(COUNT, np.uint8), pixels.reshape(COUNT, -1)
     )
-    first = next(image.read(unpack(tmp_path, files)))
-    assert np.flatnonzero(first.documents[0]).tolist() == [2 * 32 + 5]
+    first = tfds_order("train", map(str, range(20))).index(0)
+    image_one = list(image.read(unpack(tmp_path, files)))[first]
+    assert np.flatnonzero(image_one.documents[0]).tolist() == [2 * 32 + 5]
 
 
 def test_nothing_in_a_pickle_is_executed(tmp_path):
@@ -112,7 +121,6 @@ def test_find_takes_folders_before_archives(tmp_path):
     for name in ("cifar-10-batches-bin", "cifar-10-batches-py"):
         (tmp_path / name).mkdir()
         assert image.find(tmp_path) == tmp_path / name
-    assert image.variant(tmp_path / "cifar-10-batches-py") == ""
 
 
 @pytest.mark.parametrize(

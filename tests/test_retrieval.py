@@ -38,7 +38,7 @@ def by_split(examples) -> list:
 def test_reads_the_unpacked_release(tmp_path, place):
     path = retrieval.find(unpack(tmp_path, layout(place)))
     assert path == tmp_path / place
-    assert retrieval.variant(path) == ""
+    assert not retrieval.sampled(path)
     assert by_split(retrieval.read(path)) == READ
 
 
@@ -106,7 +106,7 @@ def test_joins_the_sample_and_names_it(tmp_path, archived):
         pack(tmp_path / "aan_sample.tar.xz", SAMPLE) if archived else unpack(tmp_path, SAMPLE) / "aan_sample"
     )
     assert retrieval.find(tmp_path) == path
-    assert retrieval.variant(path) == "sample"
+    assert retrieval.sampled(path)
     rejected: Counter[str] = Counter()
     assert [*map(decoded, retrieval.read(path, rejected=rejected))] == [
         ("train", [b"six", b"nine"], 1),

@@ -67,7 +67,6 @@ def test_find_prefers_the_folder_and_upstreams_archive(tmp_path):
         assert text.find(pack(tmp_path / name, {}).parent) == tmp_path / name
     (tmp_path / "aclImdb").mkdir()
     assert text.find(tmp_path) == tmp_path / "aclImdb"
-    assert text.variant(tmp_path / "aclImdb") == ""
 
 
 def test_an_empty_review_is_counted_and_left_out(tmp_path):

@@ -7,7 +7,7 @@ padding.
 
 import pickletools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from wise_lra.data.archive import members, naming
 from wise_lra.data.download import Progress
 from wise_lra.data.task import Example
+from wise_lra.data.tfds_order import tfds_order
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -41,40 +42,46 @@ def find(place: Path) -> Path | None:
     return next((place / name for name in _PLACES if (place / name).exists()), None)
 
 
-def variant(path: Path) -> str:
-    """Return "": there is one data set of this layout."""
-    return ""
-
-
 def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
     """Yield the images, each uint8 (1024,): grey, row by row.
 
-    Order: that of the files, data_batch_1 to data_batch_5, then test_batch. The first 90 % of the train
-    images are train, the others validation: 45,000 / 5,000 / 10,000. LRA cuts at the same place, but
-    in TFDS' order, which is a shuffle by hash: as many images, not the same ones.
+    Order: train, validation, test as LRA cuts them: 90 % of the train images in the order of TFDS, the other 10 %,
+    and the test images in that order too. That makes 45,000 / 5,000 / 10,000.
+    Raises ValueError as `batches` does.
+    """
+    found = batches(path, progress)
+    for split, files in (("train", BATCHES), ("test", (TEST,))):
+        pixels = np.concatenate([grey(found[file][0]) for file in files])
+        labels = np.concatenate([found[file][1] for file in files])
+        order = tfds_order(split, map(str, range(len(labels))))
+        yield from divided(split, ((pixels[index], int(labels[index])) for index in order), len(order))
+
+
+def divided(split: str, images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
+    """Yield `count` grey images of train or test, in the order of TFDS, as examples; the end of train validates."""
+    kept = count * 9 // 10 if split == "train" else count
+    for place, (pixels, label) in enumerate(images):
+        yield Example(split if place < kept else "validation", (pixels,), label)
+
+
+def batches(path: Path, progress: Progress | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return pixels, uint8 (count, 3, 1024), and labels of every file of a folder or archive, by its name.
+
     Raises ValueError on a broken archive, and if a file is missing or not CIFAR-10.
     """
-    batches: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     with naming(path):
         for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
             if match := _NAME.search(name):
                 batch, binary = match.groups()
                 data = content.read()
                 try:
-                    pixels, labels = _binary(data) if binary else _pickled(data)
+                    found[batch] = _binary(data) if binary else _pickled(data)
                 except ValueError as error:
                     raise ValueError(f"{path}: {name} is not CIFAR-10's: {error}") from None
-                batches[batch] = grey(pixels), labels
-    if missing := [name for name in (*BATCHES, TEST) if name not in batches]:
+    if missing := [name for name in (*BATCHES, TEST) if name not in found]:
         raise ValueError(f"{path}: {', '.join(missing)} not found, expected {BATCHES[0]} to _5 and {TEST}")
-    count = sum(len(batches[name][1]) for name in BATCHES)
-    seen = 0
-    for name in BATCHES:
-        for image, label in zip(*batches[name], strict=True):
-            yield Example("train" if seen < count * 9 // 10 else "validation", (image,), int(label))
-            seen += 1
-    for image, label in zip(*batches[TEST], strict=True):
-        yield Example("test", (image,), int(label))
+    return found
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:

@@ -80,11 +80,6 @@ def find(place: Path) -> Path | None:
     return archive(place)
 
 
-def variant(path: Path) -> str:
-    """Return "": there is one data set of this layout."""
-    return ""
-
-
 def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
     """Yield the examples of LRA's basic_{train,val,test}.tsv, every target recomputed.
 
@@ -194,6 +189,16 @@ def evaluate(source: str) -> int:
     return stack[0]
 
 
+def example(split: str, source: str, target: str) -> Example:
+    """Return a source and its target as an example. Raises ValueError on an unknown token and a wrong target."""
+    if target not in _DIGITS:
+        raise ValueError(f"target {target!r}: expected a digit")
+    ids = encode(source)
+    if evaluate(source) != _DIGITS[target]:
+        raise ValueError(f"target {target}: the source evaluates to {evaluate(source)}")
+    return Example(split, (ids,), _DIGITS[target])
+
+
 def _check_header(line: bytes) -> None:
     """Refuse a first line that is not LRA's."""
     if line.split() != [b"Source", b"Target"]:
@@ -209,10 +214,4 @@ def _example(split: str, line: bytes) -> Example:
         raise ValueError(f"byte {line[at]:#04x} in column {at + 1}: expected ASCII") from None
     if len(columns) != 2:
         raise ValueError(f"{len(columns)} columns, expected 2: source<tab>target")
-    source, target = columns
-    if target not in _DIGITS:
-        raise ValueError(f"target {target!r}: expected a digit")
-    ids = encode(source)
-    if evaluate(source) != _DIGITS[target]:
-        raise ValueError(f"target {target}: the source evaluates to {evaluate(source)}")
-    return Example(split, (ids,), _DIGITS[target])
+    return example(split, *columns)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from wise_lra.data import listops, pathfinder, standin_image, standin_retrieval, standin_text
@@ -18,6 +19,8 @@ GENERATED: dict[str, dict[str, int]] = {
     },
 }  # fmt: skip
 """LRA's settings of the two generators."""
+
+TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
 _STANDINS = {"text": standin_text, "retrieval": standin_retrieval, "image": standin_image}
 _VERSIONS = {"listops": 1, "pathfinder": 1} | {task: module.VERSION for task, module in _STANDINS.items()}
@@ -74,8 +77,8 @@ def variant(task: str, chosen: Mapping[str, int]) -> str:
     return "-".join(filter(None, (size, contour)))
 
 
-def make(task: str, chosen: Mapping[str, int], progress: Progress | None) -> Iterable[Example]:
-    """Yield the examples that these settings describe."""
+def make(task: str, chosen: Mapping[str, int], parts: Path, progress: Progress | None) -> Iterable[Example]:
+    """Yield the examples that these settings describe; what takes long keeps parts in the folder `parts`."""
     options = {key: value for key, value in chosen.items() if key != "version"}
     if task in _STANDINS:
         return _STANDINS[task].examples(**options)
@@ -83,4 +86,4 @@ def make(task: str, chosen: Mapping[str, int], progress: Progress | None) -> Ite
     if task == "listops":
         return listops.generated(counts, **options)
     report = partial(progress, "drawing pathfinder") if progress is not None else None
-    return pathfinder.generated(counts, **options, progress=report)
+    return pathfinder.generated(counts, **options, parts=parts, progress=report)

@@ -22,7 +22,7 @@ import torch
 from wise_lra.data.batch import Batch
 from wise_lra.data.task import SPLITS, Example, Task
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout and of the manifest; raise it when either changes, and old folders are prepared anew."""
 
 MANIFEST = "manifest.json"

@@ -5,9 +5,11 @@ the semantics of drewlinsley/pathfinder at commit ab9c130 (2019), which LRA used
 """
 
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from wise_lra.data.task import SPLITS, Example
 CLASSES = ("two contours", "one contour")
 
 _SHARD = 256  # images that a thread makes at a time
-_BLOCK = 8192  # images that `generated` holds at a time
+_PIXELS = 1 << 23  # that `generated` holds at a time; a shard at least
 _ATTEMPTS = 1_000_000  # pairs of targets after which a contour is taken not to fit
 
 
@@ -81,25 +83,29 @@ def generated(
     contour_length: int = 14,
     distractors: int | None = None,
     workers: int | None = None,
+    parts: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Example]:
     """Yield counts[split] examples of every split, in the order in which `generate` makes them.
 
-    A document is an image row by row: uint8 (size * size,). Raises ValueError as `generate` does, and on an
-    unknown split.
+    A document is an image row by row: uint8 (size * size,). Some millions of pixels are held at a time; in the
+    folder `parts`, which is for these settings alone, they are kept as they come, and taken from there when this is
+    begun again. Raises ValueError as `generate` does, and on an unknown split.
     """
     if unknown := counts.keys() - set(SPLITS):
         raise ValueError(f"counts={dict(counts)}: unknown split {sorted(unknown)}, expected some of {SPLITS}")
     splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]
+    block = max(_SHARD, _PIXELS // size**2)
 
     def report(start: int, done: int, _: int) -> None:
         if progress is not None:
             progress(start + done, len(splits))
 
-    for start in range(0, len(splits), _BLOCK):
-        block = splits[start : start + _BLOCK]
-        images, labels = generate(
-            len(block),
+    for start in range(0, len(splits), block):
+        some = splits[start : start + block]
+        make = partial(
+            generate,
+            len(some),
             seed,
             size,
             contour_length=contour_length,
@@ -108,8 +114,24 @@ def generated(
             workers=workers,
             progress=partial(report, start),
         )
-        for split, image, label in zip(block, images, labels.tolist(), strict=True):
+        images, labels = make() if parts is None else _kept(parts / f"{start}-{len(some)}.npz", make)
+        for split, image, label in zip(some, images, labels.tolist(), strict=True):
             yield Example(split, (image.ravel(),), label)
+
+
+def _kept(path: Path, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return what a file keeps of an earlier call of `make`, or else call it and keep what it gives."""
+    try:
+        with np.load(path) as kept:
+            return kept["images"], kept["labels"]
+    except (OSError, ValueError, zipfile.BadZipFile):
+        images, labels = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_name(f"{path.name}.partial")
+    with partial_path.open("wb") as file:
+        np.savez(file, images=images, labels=labels)
+    partial_path.replace(path)
+    return images, labels
 
 
 def _parameters(size: int, contour_length: int) -> Parameters:

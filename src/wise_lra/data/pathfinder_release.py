@@ -8,7 +8,7 @@ import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -18,7 +18,8 @@ from PIL import Image
 from wise_lra.data.archive import members, naming
 from wise_lra.data.download import Progress
 from wise_lra.data.release import archive, folders
-from wise_lra.data.task import Example
+from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.tfds_order import tfds_order
 
 COLUMNS = 11
 """Of a metadata line: folder, file, number, label, continuity, contour length, distractor length, paddle
@@ -37,45 +38,45 @@ def find(place: Path, size: int = 32) -> Path | None:
     return archive(place)
 
 
-def variant(path: Path) -> str:
-    """Return "": there is one data set of this layout."""
-    return ""
-
-
 def read(
     path: Path, size: int = 32, rejected: Counter[str] | None = None, progress: Progress | None = None
 ) -> Iterator[Example]:
     """Yield the examples of a folder of metadata/ and imgs/, or of the one for this size in the release's archive.
 
-    Empty files, of which the release has one, are left out and counted in `rejected`. A fixed shuffle gives 80 %
-    to training and 10 % each to validation and test: LRA cut in the order of TFDS's hashes, which is not in it.
+    Empty files, of which the release has one, are left out and counted in `rejected`. As LRA cuts them, the first
+    80 % in the order of TFDS train, the next 10 % validate and the last test; a key is folder, file and line.
     An archive gives metadata and images in any order, so all of them are kept in a temporary file meanwhile.
     Raises FileNotFoundError if files are missing, and ValueError, with file and line, if one is malformed or an
     image is not size x size.
     """
     with tempfile.TemporaryFile() as store:
-        kept = _Kept(path, size, store, progress)
-        examples = []
-        for name, label in kept.listed():
+        kept = Kept(path, size, store, progress)
+        examples, keys = [], []
+        for name, label, key in kept.listed():
             if kept.places[name][1]:
                 examples.append((name, label))
+                keys.append(key)
             elif rejected is not None:
                 rejected[f"empty file {name}"] += 1
-        count = len(examples)
-        ends = {"train": count * 8 // 10, "validation": count * 9 // 10, "test": count}
-        order = np.random.default_rng(0).permutation(count)
-        start = 0
-        for split, end in ends.items():
-            for index in order[start:end]:
-                name, label = examples[index]
-                yield Example(split, (_pixels(path / name, kept.content(name), size).ravel(),), label)
-            start = end
+        order = tfds_order("hard", keys)
+        images = (
+            (pixels(path / name, kept.content(name), size), label)
+            for name, label in map(examples.__getitem__, order)
+        )
+        yield from divided(images, len(order))
 
 
-class _Kept:
-    """The files of a folder or archive: metadata lines in memory, images in a file."""
+def divided(images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
+    """Yield `count` images of (size, size), in the order of TFDS, as examples: 80, 10 and 10 % of them."""
+    for place, (image, label) in enumerate(images):
+        split = SPLITS[(place >= count * 8 // 10) + (place >= count * 9 // 10)]
+        yield Example(split, (image.ravel(),), label)
 
-    def __init__(self, path: Path, size: int, store: IO[bytes], progress: Progress | None) -> None:
+
+class Kept:
+    """The files of a folder or archive: metadata lines in memory, images in the file `store`."""
+
+    def __init__(self, path: Path, size: int, store: IO[bytes], progress: Progress | None = None) -> None:
         self.path, self.store = path, store
         self.places: dict[str, tuple[int, int]] = {}  # of every image: where it starts, and its bytes
         self.metadata: dict[str, bytes] = {}
@@ -100,8 +101,8 @@ class _Kept:
         self.store.seek(start)
         return self.store.read(length)
 
-    def listed(self) -> Iterator[tuple[str, int]]:
-        """Yield (image's name, label) for every line of the metadata, in the order of their numbers."""
+    def listed(self) -> Iterator[tuple[str, int, str]]:
+        """Yield (image's name, label, LRA's key) for every line of the metadata, in the order of their numbers."""
         if strange := [name for name in self.metadata if not PurePosixPath(name).stem.isdecimal()]:
             raise ValueError(f"{self.path / strange[0]}: expected a number as name, <n>.npy")
         for name in sorted(self.metadata, key=lambda name: int(PurePosixPath(name).stem)):
@@ -118,7 +119,8 @@ class _Kept:
                     raise FileNotFoundError(
                         f"{self.path / image}: no such image, but {file}:{number} names it"
                     )
-                yield image, label
+                place = PurePosixPath(image)
+                yield image, label, f"{place.parent}_{place.name}_{number}"
 
 
 def _columns(where: str, line: str) -> tuple[str, int]:
@@ -134,15 +136,15 @@ def _columns(where: str, line: str) -> tuple[str, int]:
     return name.as_posix(), int(columns[3])
 
 
-def _pixels(path: Path, content: bytes, size: int) -> np.ndarray:
-    """Return an 8-bit grey image, uint8 (size, size)."""
+def pixels(path: Path, content: bytes, size: int) -> np.ndarray:
+    """Return an 8-bit grey image, uint8 (size, size). Raises ValueError, with its path, if it is none."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            mode, pixels = image.mode, np.asarray(image)
+            mode, array = image.mode, np.asarray(image)
     except (OSError, SyntaxError) as error:  # PIL's word for a broken PNG is SyntaxError
         raise ValueError(f"{path}: not a readable image ({error})") from error
     if mode != "L":
         raise ValueError(f"{path}: an image of mode {mode}, expected 8-bit grey (L)")
-    if pixels.shape != (size, size):
-        raise ValueError(f"{path}: {pixels.shape} pixels, expected {(size, size)}")
-    return pixels
+    if array.shape != (size, size):
+        raise ValueError(f"{path}: {array.shape} pixels, expected {(size, size)}")
+    return array

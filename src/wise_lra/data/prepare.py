@@ -2,16 +2,17 @@
 
 import errno
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wise_lra.data.download import Progress, fetch
+from wise_lra.data.download import Progress, fetch, require_space
 from wise_lra.data.lock import locked
 from wise_lra.data.packed import pack
-from wise_lra.data.source import Choice, Wish, choose, packed
+from wise_lra.data.source import Choice, Reading, Wish, choose, packed
 from wise_lra.data.task import Example, Task
 
 log = logging.getLogger(__name__)
@@ -104,9 +105,7 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
             f"{folder}: cannot be written ({error}); make room, or name another data.root"
         ) from error
     counts = ", ".join(f"{facts['examples']:,} {split}" for split, facts in manifest["splits"].items())
-    log.info(
-        "%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder
-    )
+    log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder)
     return Prepared(folder, manifest)
 
 
@@ -116,6 +115,11 @@ def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None)
     if source.upstream is not None:
         with locked(wish.root / source.upstream.name):
             path = fetch(source.upstream, wish.root, progress)
+    if source.count is not None:
+        longest = source.settings.get("max_length", task.length)
+        width = 1 if task.vocabulary <= 256 else 2  # bytes a token
+        needed = source.count * task.documents * longest * width
+        require_space(wish.root, needed, f"{task.name} ({source.name})")
     rejected: Counter[str] = Counter()
     facts = {
         "source": source.name,
@@ -125,8 +129,11 @@ def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None)
         "settings": dict(source.settings),
         "rejected": rejected,
     }
-    examples = source.read(path, rejected, progress)
-    return pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+    parts = folder.with_name(f".{folder.name}.parts")
+    examples = source.read(Reading(path, parts, rejected, progress))
+    manifest = pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+    shutil.rmtree(parts, ignore_errors=True)
+    return manifest
 
 
 def _reporting(

@@ -44,12 +44,9 @@ def find(place: Path) -> Path | None:
     return archive(place) or next((path for path in samples if path.exists()), None)
 
 
-def variant(path: Path) -> str:
-    """Return "" for LRA's pairs, "sample" for the sample of ACL papers: results on it are not LRA's."""
-    sampled = path.name.startswith("aan_sample") or any(
-        (path / name).exists() for name in SAMPLE_FILES.values()
-    )
-    return "sample" if sampled else ""
+def sampled(path: Path) -> bool:
+    """Tell the sample of ACL papers from LRA's pairs: results on it are not LRA's."""
+    return path.name.startswith("aan_sample") or any((path / name).exists() for name in SAMPLE_FILES.values())
 
 
 def read(
@@ -68,12 +65,16 @@ def read(
     Raises ValueError on a broken archive, and if one of the three files is not there.
     """
     rejected = Counter() if rejected is None else rejected
-    pairs = _sample(path, progress) if variant(path) else _release(path, progress)
-    for split, fields in pairs:
+    for split, fields in pairs(path, progress):
         try:
-            yield _example(split, fields, limit)
+            yield example(split, fields, limit)
         except ValueError as error:
             rejected[str(error)] += 1
+
+
+def pairs(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield (split, the five fields) for every line, good or bad. Raises ValueError as `read` does."""
+    return _sample(path, progress) if sampled(path) else _release(path, progress)
 
 
 def _release(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[bytes]]]:
@@ -113,7 +114,7 @@ def _sample(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[b
             yield split, fields + [texts.get(identity, b"") for identity in fields[1:]]
 
 
-def _example(split: str, fields: list[bytes], limit: int) -> Example:
+def example(split: str, fields: list[bytes], limit: int) -> Example:
     """Return the example in the five fields of a line. Raises ValueError with the reason to reject it."""
     if len(fields) != 5:
         raise ValueError("not five columns")
@@ -121,6 +122,15 @@ def _example(split: str, fields: list[bytes], limit: int) -> Example:
     if label not in _LABELS:
         raise ValueError("label is not 0.0 or 1.0")
     return Example(split, tuple(encode(_bytes(text)[:KEPT], limit) for text in texts), _LABELS[label])
+
+
+def fault(fields: list[bytes]) -> str:
+    """Return the reason to reject the fields of a line, "" if there is none."""
+    try:
+        example("", fields, KEPT)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _bytes(text: bytes) -> bytes:

@@ -10,25 +10,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wise_lra.data import image, listops, made, pathfinder_release, retrieval, text
-from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Progress, Upstream, by_hand, unreachable
+from wise_lra.data import made, real, text
+from wise_lra.data.download import Progress, Upstream, by_hand, unreachable
 from wise_lra.data.packed import read_manifest
-from wise_lra.data.task import Example, Task
+from wise_lra.data.task import SPLITS, Example, Task
 
 KINDS = ("auto", "release", "generated", "standin")
-
-Reader = Callable[[Path | None, Counter[str], Progress | None], Iterable[Example]]
-"""Yields the examples of a source: given where it lies, what counts the examples rejected, and who is told."""
-
-_REAL = {
-    "listops": listops, "text": text, "retrieval": retrieval, "image": image, "pathfinder": pathfinder_release,
-}  # fmt: skip
-_SMALL = {"text": IMDB, "image": CIFAR10}  # small enough to be fetched unasked
-_LENGTHS = {"listops": 2000, "text": 4096, "retrieval": 4000, "image": 1024, "pathfinder": 1024}  # LRA's
 
 
 @dataclass(frozen=True)
@@ -47,10 +37,20 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a reader is given: where the data lie, a folder for parts, and who counts and is told."""
+
+    path: Path | None
+    parts: Path
+    rejected: Counter[str]
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
 class Source:
     """Where examples come from.
 
-    kind: "release", "sample", "generated" or "standin". name: for people. variant: "" for the benchmark's own data.
+    kind: one of `real.FORMS`, "generated" or "stand-in". name: for people. variant: "" for the benchmark's own.
     settings: with the kind they decide what is packed. path: where it lies, if it does. upstream: what is to be
     fetched first. count: the number of examples, if it is known before.
     """
@@ -59,7 +59,7 @@ class Source:
     name: str
     variant: str
     settings: Mapping[str, Any]
-    read: Reader
+    read: Callable[[Reading], Iterable[Example]]
     path: Path | None = None
     upstream: Upstream | None = None
     count: int | None = None
@@ -67,11 +67,10 @@ class Source:
     @property
     def slug(self) -> str:
         """Name of the folder that this source is packed into."""
-        kind = "stand-in" if self.kind == "standin" else self.kind
         if not self.settings:
-            return kind
+            return self.kind
         digest = hashlib.sha256(json.dumps(dict(self.settings), sort_keys=True).encode()).hexdigest()
-        return f"{kind}-{digest[:8]}"
+        return f"{self.kind}-{digest[:8]}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Choice:
 
 
 def allowed(task: str) -> tuple[str, ...]:
-    """Return the kinds of source that a task has."""
+    """Return the values of data.source that a task has."""
     return ("auto", "release", made.kind(task))
 
 
@@ -95,8 +94,8 @@ def choose(wish: Wish) -> Choice:
     where the release is asked for and is neither in the places given nor to be had.
     """
     name = wish.task.name
-    if name not in _REAL:
-        raise ValueError(f"task.name={name!r}: expected one of {', '.join(_REAL)}")
+    if name not in made.TASKS:
+        raise ValueError(f"task.name={name!r}: expected one of {', '.join(made.TASKS)}")
     if wish.source not in allowed(name):
         raise ValueError(
             f"data.source={wish.source!r}: expected one of {', '.join(allowed(name))} for {name}"
@@ -104,14 +103,14 @@ def choose(wish: Wish) -> Choice:
     if wish.protocol not in text.PROTOCOLS:
         raise ValueError(f"data.protocol={wish.protocol!r}: expected one of {', '.join(text.PROTOCOLS)}")
     own = _own(wish)
-    if wish.source == own.kind:
+    if wish.source == made.kind(name):
         return Choice(own, f"data.source={wish.source}")
     if wish.source == "auto" and own.kind == "generated" and own.variant:
         return Choice(own, f"LRA's release has no examples of these settings ({own.variant})")
     if found := _found(wish):
         return found
     if wish.source == "release":
-        return _fetched(wish, own)
+        return _fetched(wish)
     if own.kind == "generated":
         return Choice(own, "LRA's release was not found, and the generator follows its definition")
     return _fetched_or_own(wish, own)
@@ -119,95 +118,84 @@ def choose(wish: Wish) -> Choice:
 
 def _own(wish: Wish) -> Source:
     """Return the source that the project makes itself."""
-    name = wish.task.name
-    kind = made.kind(name)
-    chosen = made.settings(wish.task, wish.generated if kind == "generated" else wish.standin, wish.seed)
+    task = wish.task
+    asked = wish.generated if task.name in made.GENERATED else wish.standin
+    chosen = made.settings(task, asked, wish.seed)
+    kind = "generated" if task.name in made.GENERATED else "stand-in"
     return Source(
         kind,
-        "generated" if kind == "generated" else "stand-in",
-        made.variant(name, chosen),
+        kind,
+        made.variant(task.name, chosen),
         chosen,
-        lambda path, rejected, progress: made.make(name, chosen, progress),
-        count=sum(chosen[split] for split in ("train", "validation", "test")),
+        lambda reading: made.make(task.name, chosen, reading.parts, reading.progress),
+        count=sum(chosen[split] for split in SPLITS),
     )
 
 
 def _found(wish: Wish) -> Choice | None:
-    """Return the real data that are packed or lie in one of the places: LRA's own before a sample of such."""
-    module = _REAL[wish.task.name]
-    find = module.find
-    if wish.task.name == "pathfinder":
-        find = partial(pathfinder_release.find, size=_size(wish.task))
+    """Return the real data that are packed or lie in one of the places, in the order of `real.FORMS`."""
+    task = wish.task
     places = {"data.release": wish.release, "data.archives": wish.archives, "data.root": wish.root}
-    paths = {key: find(Path(place)) for key, place in places.items() if place is not None}
-    if wish.release is not None and wish.task.name not in _SMALL and paths["data.release"] is None:
-        raise FileNotFoundError(f"data.release={wish.release}: nothing there, expected {module.EXPECTED}")
-    for variant in ("", "sample"):
-        slug = _real(wish, variant, "", None).slug
-        if (manifest := packed(wish.root / wish.task.name / slug)) is not None:
-            return Choice(_real(wish, variant, manifest["source"], None), "it was prepared before")
-        for key, path in paths.items():
-            if path is not None and module.variant(path) == variant:
-                return Choice(_real(wish, variant, path.name, path), f"{key} holds it")
+    there = {key: real.find(Path(place), task) for key, place in places.items() if place is not None}
+    if wish.release is not None and task.name not in real.SMALL and not there["data.release"]:
+        raise FileNotFoundError(f"data.release={wish.release}: nothing there, expected {real.expected(task)}")
+    for form in real.FORMS:
+        if manifest := packed(wish.root / task.name / _real(wish, form).slug):
+            return Choice(_real(wish, form, manifest["source"]), "it was prepared before")
+        for key, found in there.items():
+            for data in found:
+                if data.form == form:
+                    return Choice(_real(wish, form, data.name, data.path), f"{key} holds it")
     return None
 
 
-def _fetched(wish: Wish, own: Source) -> Choice:
+def _fetched(wish: Wish) -> Choice:
     """Return the real data, to be fetched. Raises FileNotFoundError if they cannot be."""
-    upstream = _SMALL.get(wish.task.name, LRA_RELEASE)
+    upstream = real.upstream(wish.task)
     if reason := unreachable(upstream.address):
         raise FileNotFoundError(
             f"{wish.task.name}: {upstream.name} is not there, and {upstream.address} cannot be reached ({reason}); "
             f"{by_hand(upstream, wish.root)}, or name a folder that holds it by data.archives, "
-            f"or take data.source={own.kind}"
+            f"or take data.source={made.kind(wish.task.name)}"
         )
-    return Choice(_real(wish, "", upstream.name, None, upstream), "data.source=release")
+    return Choice(_real(wish, "release", upstream.name, upstream=upstream), "data.source=release")
 
 
 def _fetched_or_own(wish: Wish, own: Source) -> Choice:
     """Return real data that are small and can be fetched, else the stand-in."""
-    upstream = _SMALL.get(wish.task.name)
-    if packed(wish.root / wish.task.name / own.slug) is not None:
+    upstream = real.upstream(wish.task)
+    if packed(wish.root / wish.task.name / own.slug):
         return Choice(own, "it was prepared before, and the real data are still not there")
-    if upstream is None:
-        size = f"{LRA_RELEASE.bytes / 1e9:.1f} GB"
+    if wish.task.name not in real.SMALL:
+        size = f"{upstream.bytes / 1e9:.1f} GB"
         return Choice(own, f"the real data were not found; data.source=release fetches their {size}")
     if reason := unreachable(upstream.address):
         return Choice(
             own, f"{upstream.name} was not found and {upstream.address} cannot be reached ({reason})"
         )
-    source = _real(wish, "", upstream.name, None, upstream)
+    source = _real(wish, "release", upstream.name, upstream=upstream)
     return Choice(source, "it was not found here, and its publisher answers", otherwise=own)
 
 
-def _real(wish: Wish, variant: str, name: str, path: Path | None, upstream: Upstream | None = None) -> Source:
-    """Return the source of the real data. What is not LRA's own way of reading them is in its settings."""
-    task = wish.task
-    settings: dict[str, Any] = {}
-    if task.name == "listops" and task.length < _LENGTHS["listops"]:
-        raise ValueError(
-            f"task.length={task.length}: LRA's ListOps has up to {_LENGTHS['listops']:,} tokens, and an expression "
-            "that is cut has no value; take data.source=generated with data.generated.max_length"
-        )
-    if task.name == "text" and wish.protocol != "held-out":
-        settings["protocol"] = wish.protocol
-    if task.name in ("text", "retrieval") and task.length > _LENGTHS[task.name]:
-        settings["limit"] = task.length
-    if task.name == "pathfinder" and task.length != _LENGTHS["pathfinder"]:
-        settings["size"] = _size(task)
+def _real(
+    wish: Wish, form: str, name: str = "", path: Path | None = None, upstream: Upstream | None = None
+) -> Source:
+    """Return the source of real data in that form."""
 
-    def read(path: Path | None, rejected: Counter[str], progress: Progress | None) -> Iterable[Example]:
-        if path is None:
-            raise FileNotFoundError(f"{task.name}: {name} is not there any more")
-        counted = {} if task.name in ("listops", "image") else {"rejected": rejected}
-        return _REAL[task.name].read(path, progress=progress, **settings, **counted)
+    def read(reading: Reading) -> Iterable[Example]:
+        if reading.path is None:
+            raise FileNotFoundError(f"{wish.task.name}: {name} is not there any more")
+        return real.read(form, reading.path, wish.task, wish.protocol, reading.rejected, reading.progress)
 
-    return Source("sample" if variant else "release", name, variant, settings, read, path, upstream)
-
-
-def _size(task: Task) -> int:
-    """Return the side of Pathfinder's images."""
-    return round(task.length**0.5)
+    return Source(
+        form,
+        name,
+        "sample" if form == "sample" else "",
+        real.settings(wish.task, wish.protocol),
+        read,
+        path,
+        upstream,
+    )
 
 
 def packed(folder: Path) -> dict[str, Any] | None:

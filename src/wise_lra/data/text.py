@@ -6,7 +6,7 @@ ByteTextEncoder, byte + 1, so that 0 is left for padding.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,6 @@ def find(place: Path) -> Path | None:
     return next((path for path in (place / "aclImdb", *archives) if path.exists()), None)
 
 
-def variant(path: Path) -> str:
-    """Return "": there is one data set of this layout."""
-    return ""
-
-
 def read(
     path: Path,
     limit: int = 4096,
@@ -50,34 +45,61 @@ def read(
     on all of train and yields test twice, as validation too, because LRA did so; for comparison only.
     Token ids are uint16 (length,), the first `limit` of a review, stripped of white space as TFDS does.
     `rejected` counts the reviews left out, by reason.
+    Raises ValueError as `reviews` does, and on an unknown protocol.
+    """
+    _check(protocol)
+    yield from divided(reviews(path, progress), limit, protocol, rejected)
+
+
+def reviews(path: Path, progress: Progress | None = None) -> dict[str, list[tuple[bytes, int]]]:
+    """Return (review, class) of train and of test, in the order that `read` tells.
+
     Raises ValueError on a broken archive, and if one of the four folders has no reviews.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol={protocol!r}: expected one of {', '.join(PROTOCOLS)}")
-    reviews: dict[str, dict[tuple[int, str], np.ndarray]] = {"train": {}, "test": {}}
+    found: dict[str, dict[tuple[int, str], bytes]] = {"train": {}, "test": {}}
     with naming(path):
         for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
             if match := _NAME.search(name):
                 split, label, number = match.groups()
-                reviews[split][int(number), label] = encode(content.read().strip(), limit)
-    for split, found in reviews.items():
+                found[split][int(number), label] = content.read().strip()
+    for split, texts in found.items():
         for label in CLASSES:
-            if not any(key[1] == label for key in found):
+            if not any(key[1] == label for key in texts):
                 raise ValueError(
                     f"{path}: no {split}/{label}/*.txt, expected aclImdb/{{train,test}}/{{neg,pos}}"
                 )
-    for split, found in reviews.items():
-        seen: Counter[str] = Counter()
-        for (_, label), tokens in sorted(found.items(), key=lambda review: review[0]):
-            if not len(tokens):
+    return {
+        split: [(texts[key], CLASSES.index(key[1])) for key in sorted(texts)]
+        for split, texts in found.items()
+    }
+
+
+def divided(
+    found: Mapping[str, Iterable[tuple[bytes, int]]],
+    limit: int,
+    protocol: str,
+    rejected: Counter[str] | None = None,
+) -> Iterator[Example]:
+    """Yield the reviews of train and of test as examples, some of train for validation, as `read` tells."""
+    _check(protocol)
+    for split, texts in found.items():
+        seen: Counter[int] = Counter()
+        for review, label in texts:
+            if not review:
                 if rejected is not None:
                     rejected["empty review"] += 1
                 continue
             seen[label] += 1
             held_out = protocol == "held-out" and split == "train" and seen[label] % _HELD_OUT == 0
-            yield Example("validation" if held_out else split, (tokens,), CLASSES.index(label))
+            tokens = encode(review, limit)
+            yield Example("validation" if held_out else split, (tokens,), label)
             if protocol == "lra" and split == "test":
-                yield Example("validation", (tokens,), CLASSES.index(label))
+                yield Example("validation", (tokens,), label)
+
+
+def _check(protocol: str) -> None:
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol={protocol!r}: expected one of {', '.join(PROTOCOLS)}")
 
 
 def encode(text: bytes, limit: int) -> np.ndarray:

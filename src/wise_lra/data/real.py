@@ -1,0 +1,103 @@
+"""The real data of every task: where they may lie, in which forms, and how each is read."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wise_lra.data import image, listops, pathfinder_release, retrieval, text, tfds_directory
+from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Progress, Upstream
+from wise_lra.data.task import Example, Task
+
+FORMS = ("release", "tfds", "sample")
+"""As upstream publishes them; as TFDS keeps them; a sample of such data. In this order they are preferred."""
+
+SMALL = ("text", "image")
+"""Tasks whose archives are small enough to be fetched unasked."""
+
+_READERS = {
+    "listops": listops, "text": text, "retrieval": retrieval, "image": image, "pathfinder": pathfinder_release,
+}  # fmt: skip
+_LENGTHS = {"listops": 2000, "text": 4096, "retrieval": 4000, "image": 1024, "pathfinder": 1024}  # LRA's
+
+
+@dataclass(frozen=True)
+class Found:
+    """Real data that lie at a path; name is for people."""
+
+    form: str
+    path: Path
+    name: str
+
+
+def upstream(task: Task) -> Upstream:
+    """Return the archive that a task's data are published in."""
+    return {"text": IMDB, "image": CIFAR10}.get(task.name, LRA_RELEASE)
+
+
+def expected(task: Task) -> str:
+    """Return what `find` looks for."""
+    return f"{_READERS[task.name].EXPECTED}, or TFDS' {tfds_directory.name(task)}/"
+
+
+def find(place: Path, task: Task) -> list[Found]:
+    """Return what lies in a folder, or is itself this folder or archive."""
+    if task.name == "pathfinder":
+        path = pathfinder_release.find(place, side(task))
+    else:
+        path = _READERS[task.name].find(place)
+    found = []
+    if path is not None:
+        sampled = task.name == "retrieval" and retrieval.sampled(path)
+        found.append(Found("sample" if sampled else "release", path, path.name))
+    if (directory := tfds_directory.find(place, task)) is not None:
+        found.append(Found("tfds", directory, f"TFDS {tfds_directory.name(task)} {directory.name}"))
+    return found
+
+
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return what is not LRA's own way of reading a task's data, and so decides what is packed.
+
+    Raises ValueError where the task is shorter than data that cannot be cut.
+    """
+    usual = _LENGTHS[task.name]
+    if task.name == "listops" and task.length < usual:
+        raise ValueError(
+            f"task.length={task.length}: LRA's ListOps has up to {usual:,} tokens, and an expression that is cut "
+            "has no value; take data.source=generated with data.generated.max_length"
+        )
+    chosen: dict[str, Any] = {}
+    if task.name == "text" and protocol != "held-out":
+        chosen["protocol"] = protocol
+    if task.name in ("text", "retrieval") and task.length > usual:
+        chosen["limit"] = task.length
+    if task.name == "pathfinder" and task.length != usual:
+        chosen["size"] = side(task)
+    return chosen
+
+
+def read(
+    form: str,
+    path: Path,
+    task: Task,
+    protocol: str,
+    rejected: Counter[str] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Example]:
+    """Yield the examples that lie at a path; what is wrong with them is said as their reader says it."""
+    limit = max(_LENGTHS[task.name], task.length)
+    if form == "tfds":
+        return tfds_directory.read(path, task, limit, protocol, rejected, progress)
+    if task.name == "text":
+        return text.read(path, limit, protocol, rejected, progress)
+    if task.name == "retrieval":
+        return retrieval.read(path, limit, rejected, progress)
+    if task.name == "pathfinder":
+        return pathfinder_release.read(path, side(task), rejected, progress)
+    return image.read(path, progress) if task.name == "image" else listops.read(path, progress)
+
+
+def side(task: Task) -> int:
+    """Return the side of a task's images, in pixels."""
+    return round(task.length**0.5)
