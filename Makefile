@@ -16,7 +16,7 @@ JOBS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra status data tables reference lint format test test-slow clean
+.PHONY: help setup reproduce-lra status data tables reference wavelets lint format test test-slow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ tables: setup ## build results/TABLE.md, .csv and .tex from results/records
 
 reference: setup ## keep this machine's records as the project's own, and put their table into README.md
 	@$(RUN) scripts/tables.py --adopt
+
+wavelets: setup ## draw what the wavelets of a run learned: make wavelets RUN=results/runs/...
+	@$(BIN)/python scripts/plot_wavelets.py $(if $(filter command,$(firstword $(origin RUN))),"$(RUN)",)
 
 lint: .venv/ready-dev ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .

@@ -173,6 +173,8 @@ def _check_values(cfg: dict[str, Any]) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             more = " or null" if key in _OPTIONAL else ""
             raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more{more}")
+    if "pictures_every" in cfg["logger"]:
+        _at_least("logger.pictures_every", cfg["logger"]["pictures_every"], 0)
     for key in _FLAGS:
         if not isinstance(_at(cfg, key), bool):
             raise ConfigurationError(f"{key}={_at(cfg, key)}: expected true or false")

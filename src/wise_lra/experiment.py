@@ -22,6 +22,7 @@ from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
 from wise_lra.grid import claim
 from wise_lra.model import parameter_count
+from wise_lra.pictures import WaveletPictures
 from wise_lra.progress import History, Screen, Throughput, peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.results import record as records
@@ -221,7 +222,7 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),
         logger=logger,
-        callbacks=[*watchers, screen, checkpoint],
+        callbacks=[*watchers, WaveletPictures(cfg.logger.get("pictures_every", 0)), screen, checkpoint],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,

@@ -1,0 +1,20 @@
+"""Pictures of wavelet banks: what is measured of a bank, and how it is drawn."""
+
+from .draw import draw_energies, draw_errors, draw_functions, draw_responses, pixels, save
+from .measure import BANKS, Bank, banks, energies, errors, functions, responses
+
+__all__ = [
+    "BANKS",
+    "Bank",
+    "banks",
+    "draw_energies",
+    "draw_errors",
+    "draw_functions",
+    "draw_responses",
+    "energies",
+    "errors",
+    "functions",
+    "pixels",
+    "responses",
+    "save",
+]
