@@ -135,7 +135,10 @@ def examples(cfg: DictConfig, run: Path, data: Path) -> tuple[Any, Any, str]:
     variant = run.resolve().parents[2].name.removeprefix(cfg.task.name).removeprefix("-")
     newest_first = sorted((data / cfg.task.name).glob("*/manifest.json"), key=_age)
     for manifest in newest_first:
-        facts = read_manifest(manifest.parent)
+        try:
+            facts = read_manifest(manifest.parent)
+        except ValueError:  # prepared by another version
+            continue
         if (facts["variant"], facts["protocol"]) == (variant, cfg.data.protocol):
             split = PackedSplit(manifest.parent, "validation", instantiate(cfg.task))
             batch = split.batch(np.arange(min(EXAMPLES, len(split))), cfg.task.length)
