@@ -28,7 +28,10 @@ SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
 
 
 def main() -> int:
-    """Return 0 when the record is written, 1 on a failed run, 2 on a bad configuration, 130 on Ctrl-C."""
+    """Return 0 when the record is written, 1 on a failed run, 2 on a bad configuration.
+
+    A run that can go on: 75 at its time limit, 130 on Ctrl-C, 143 on SIGTERM, 138 on SIGUSR1.
+    """
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         print(help_text())
@@ -52,14 +55,19 @@ def run(cfg) -> int:  # type: ignore[no-untyped-def]
     """Run one checked configuration."""
     from wise_lra.experiment import Refused, train  # here: torch and Lightning take seconds to import
     from wise_lra.grid import AlreadyRunning
+    from wise_lra.stopping import OutOfTime, interruptible
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    came: list[int] = []
     try:
-        record = train(cfg)
+        with interruptible() as came:
+            record = train(cfg)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last validation", file=sys.stderr)
-        return 130
+        return 128 + came[0] if came else 130
+    except OutOfTime as error:
+        return failed(error, 75)
     except (Refused, AlreadyRunning, Diverged, ValueError, OSError, MemoryError) as error:
         return failed(error, 1)
     accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]

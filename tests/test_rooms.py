@@ -22,12 +22,15 @@ RULES = {
     "pictures": {"pytorch_lightning", "wise_lra.plots"},
     "tracking": {"pytorch_lightning", "wandb"},
     "provenance": {"torch"},
+    "checkpoints": {"torch", "lightning_fabric"},
+    "stopping": {"pytorch_lightning"},
     "run": {"omegaconf", "wise_lra.configuration"},
     "signatures": set(),
     "configuration": {"hydra", "omegaconf", "pywt", "wise_lra.signatures"},
     "grid": {"rich", "wise_lra.results"},
     "results": {"numpy", "scipy", "rich"},
     "experiment": None,  # the composition root sees every room
+    "evaluation": None,  # the second one: a recorded run put together again
     "__init__": set(),
 }
 SCRIPTS = {
@@ -38,6 +41,8 @@ SCRIPTS = {
     "wise_lra.grid",
     "wise_lra.configuration",
     "wise_lra.training",
+    "wise_lra.stopping",
+    "wise_lra.evaluation",
     "wise_lra.plots",
     "wise_lra.wavelets",
     "hydra",

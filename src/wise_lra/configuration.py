@@ -173,6 +173,9 @@ def _check_values(cfg: dict[str, Any]) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             more = " or null" if key in _OPTIONAL else ""
             raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more{more}")
+    limit = cfg["trainer"]["max_time"]
+    if limit is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(limit)):
+        raise ConfigurationError(f'trainer.max_time={limit}: expected "DD:HH:MM:SS" in quotes, or null')
     if "pictures_every" in cfg["logger"]:
         _at_least("logger.pictures_every", cfg["logger"]["pictures_every"], 0)
     for key in _FLAGS:

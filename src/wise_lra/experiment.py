@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from wise_lra.checkpoints import SafeCheckpoints, forget, newest
 from wise_lra.configuration import compose, plain_dict
 from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
@@ -29,6 +30,7 @@ from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
 from wise_lra.results.record import Record
 from wise_lra.run import Run, preset_label, recorded_config
+from wise_lra.stopping import TimeLimit
 from wise_lra.tracking import finish, make_logger
 from wise_lra.training import Training
 
@@ -64,7 +66,7 @@ def train(cfg: DictConfig) -> Record:
     with claim(run.folder):
         record = _trained(run)
         record.write(cfg.records, overwrite=cfg.overwrite)
-        (run.folder / "checkpoints" / "last.ckpt").unlink(missing_ok=True)
+        forget(run.folder / "checkpoints")
     return record
 
 
@@ -212,8 +214,10 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
         save_last=True,
         enable_version_counter=False,
     )
+    limit = [TimeLimit(cfg.trainer.max_time, recipe.steps)] if cfg.trainer.max_time else []
     _silence()
     return Trainer(
+        plugins=[SafeCheckpoints()],
         accelerator=cfg.trainer.accelerator,
         devices=1,
         precision=_precision(cfg.trainer.precision),
@@ -222,7 +226,7 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),
         logger=logger,
-        callbacks=[*watchers, WaveletPictures(cfg.logger.get("pictures_every", 0)), screen, checkpoint],
+        callbacks=[*watchers, WaveletPictures(cfg.logger.get("pictures_every", 0)), screen, *limit, checkpoint],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -236,12 +240,13 @@ def exact(accuracy: float, examples: int) -> float:
 
 def _resumed(run: Run, config: dict[str, Any]) -> str | None:
     """Return the checkpoint to go on from, and note the configuration that the next one will have."""
-    note, last = run.folder / "config.json", run.folder / "checkpoints" / "last.ckpt"
+    note, folder = run.folder / "config.json", run.folder / "checkpoints"
     text = json.dumps(config, indent=1) + "\n"
-    if last.exists() and note.exists() and note.read_text(encoding="utf-8") == text:
+    same = note.exists() and note.read_text(encoding="utf-8") == text
+    if same and (last := newest(folder)):
         log.info("%s: goes on from its last validation", run.name)
         return str(last)
-    last.unlink(missing_ok=True)
+    forget(folder)
     write_text(note, text)
     return None
 

@@ -96,7 +96,8 @@ def recorded_config(cfg: DictConfig) -> dict[str, Any]:
     kept = {
         key: value for key, value in plain.items() if key not in ("records", "runs", "overwrite", "logger")
     }
-    return kept | {"data": data}
+    trainer = {key: value for key, value in plain["trainer"].items() if key != "max_time"}
+    return kept | {"data": data, "trainer": trainer}
 
 
 def _science(cfg: DictConfig) -> dict[str, Any]:

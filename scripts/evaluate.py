@@ -1,0 +1,62 @@
+"""Measure a finished run again from its checkpoint alone, or ask it about something new."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Return 0, 1 where the accuracy is not the recorded one, 2 where the question cannot be answered."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its record")
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="what to measure on")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="where prepared data are looked for")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--text", metavar="FILE", help="a review; - reads standard input")
+    asked.add_argument("--pair", nargs=2, metavar="FILE", help="two articles")
+    asked.add_argument("--image", type=Path, metavar="PNG", help="a picture, for image and pathfinder")
+    asked.add_argument("--listops", metavar="EXPRESSION", help='such as "( ( ( [MAX 3 ) 4 ) ] )"')
+    options = parser.parse_args()
+    try:
+        return answer(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def answer(options: argparse.Namespace) -> int:
+    """Measure or predict."""
+    from wise_lra import evaluation  # here: torch takes seconds to import
+
+    run = evaluation.load(options.run)
+    if options.text is not None:
+        run.expects("--text", "text")
+        content = sys.stdin.buffer.read() if options.text == "-" else Path(options.text).read_bytes()
+        documents = [evaluation.of_text(content, run.task, options.text)]
+    elif options.pair:
+        run.expects("--pair", "retrieval")
+        documents = [evaluation.of_text(Path(f).read_bytes(), run.task, f) for f in options.pair]
+    elif options.image:
+        run.expects("--image", "image", "pathfinder")
+        pixels, note = evaluation.of_image(options.image, run.task)
+        documents = [pixels]
+        if note:
+            print(note, file=sys.stderr)
+    elif options.listops is not None:
+        run.expects("--listops", "listops")
+        tokens, value = evaluation.of_listops(options.listops)
+        documents = [tokens]
+        print(f"true value {value}")
+    else:
+        now, then = run.measure(options.data, options.split)
+        same = "equal to the record" if now == then else f"the record says {100 * then:.4f} %"
+        print(f"{options.split} accuracy {100 * now:.4f} %, {same}")
+        return int(now != then)
+    chances = zip(run.probabilities(documents), run.classes, strict=True)
+    for chance, name in sorted(chances, reverse=True):
+        print(f"{100 * chance:6.2f} %  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
