@@ -2,7 +2,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-RUN := $(BIN)/python
+IN_VENV := $(BIN)/python
 
 # What reproduce-lra, data and status take: make reproduce-lra PRESET=lra TASKS=image,text SEEDS=0..4
 PRESET ?=
@@ -14,6 +14,7 @@ DATA ?=
 SOURCE ?=
 JOBS ?=
 ARGS ?=
+RUN ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce-lra status data tables reference wavelets lint format test test-slow clean
@@ -37,24 +38,24 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 	@touch $@
 
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
-	@$(RUN) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
+	@$(IN_VENV) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
 		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" $(ARGS)
 
 status: setup ## show the grid: done, running, failed, missing
-	@$(RUN) scripts/status.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
+	@$(IN_VENV) scripts/status.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
 		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)"
 
 data: setup ## prepare the data of TASKS and say what they are
-	@$(RUN) scripts/prepare_data.py --preset "$(PRESET)" --tasks "$(TASKS)" --source "$(SOURCE)" --archives "$(DATA)"
+	@$(IN_VENV) scripts/prepare_data.py --preset "$(PRESET)" --tasks "$(TASKS)" --source "$(SOURCE)" --archives "$(DATA)"
 
 tables: setup ## build results/TABLE.md, .csv and .tex from results/records
-	@$(RUN) scripts/tables.py
+	@$(IN_VENV) scripts/tables.py
 
 reference: setup ## keep this machine's records as the project's own, and put their table into README.md
-	@$(RUN) scripts/tables.py --adopt
+	@$(IN_VENV) scripts/tables.py --adopt
 
 wavelets: setup ## draw what the wavelets of a run learned: make wavelets RUN=results/runs/...
-	@$(BIN)/python scripts/plot_wavelets.py $(if $(filter command,$(firstword $(origin RUN))),"$(RUN)",)
+	@$(IN_VENV) scripts/plot_wavelets.py $(if $(RUN),"$(RUN)")
 
 lint: .venv/ready-dev ## check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
@@ -66,10 +67,10 @@ format: .venv/ready-dev ## format the code
 	@$(BIN)/ruff format .
 
 test: .venv/ready-dev ## run the tests (under 5 minutes on two cores, no network)
-	@$(RUN) -m pytest -q -n 2
+	@$(IN_VENV) -m pytest -q -n 2
 
 test-slow: .venv/ready-dev ## run the slow tests as well
-	@$(RUN) -m pytest -q -n 2 -m "slow or not slow"
+	@$(IN_VENV) -m pytest -q -n 2 -m "slow or not slow"
 
 clean: ## remove the virtual environment and caches; data, runs and records stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build src/*.egg-info
