@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from test_training import ROOT, folder, train
 
+from wise_lra.evaluation import Unanswerable, load
+
 __all__ = ["folder"]
 
 
@@ -51,4 +53,7 @@ def test_what_cannot_be_answered_is_said_in_a_line(place: Path, tmp_path: Path) 
         done = evaluate(run, *options)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
-    assert "no record" in evaluate(tmp_path / "a/b/c/d/seed0").stderr
+    with pytest.raises(Unanswerable, match="no record"):
+        load(tmp_path / "a/b/c/d/seed0")
+    with pytest.raises(Unanswerable, match="expected a run's folder"):
+        load(Path("/seed0"))

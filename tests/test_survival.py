@@ -88,7 +88,8 @@ def killed_and_finished(folder: Path, place: Path, kills: int, *overrides: str) 
     return read_all(place / "records")[0]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 20])
 def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(
     folder: Path, tmp_path: Path, kills: int
 ) -> None:

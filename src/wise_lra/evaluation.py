@@ -111,6 +111,10 @@ def load(run: Path) -> Finished:
     Raises Unanswerable where record, configuration or checkpoint are missing or broken.
     """
     path = run.resolve()
+    if len(path.parents) < 5:
+        raise Unanswerable(
+            f"{run}: expected a run's folder, results/runs/<preset>/<task>/<backbone>/<attention>/seed<k>"
+        )
     root, place = path.parents[4], path.relative_to(path.parents[4]).with_suffix("")
     own = path if path.suffix == ".json" else (root.parent / "records" / place).with_suffix(".json")
     folder = root.parent / "runs" / place if path.suffix == ".json" else path
