@@ -19,7 +19,7 @@ RULES = {
     "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},
     "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
-    "pictures": {"pytorch_lightning", "wise_lra.plots"},
+    "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
     "tracking": {"pytorch_lightning", "wandb"},
     "provenance": {"torch"},
     "checkpoints": {"torch", "lightning_fabric"},

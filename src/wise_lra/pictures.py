@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class WaveletPictures(Callback):
             self.every = 0
 
 
-def _pictures(module: LightningModule, title: str) -> dict[str, object]:
+def _pictures(module: LightningModule, title: str) -> dict[str, np.ndarray]:
     """Return name -> picture, (height, width, 3) in uint8, of every bank."""
     from wise_lra.plots import banks, draw_functions, draw_responses, functions, pixels, responses
 
