@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from upstream import pack, unpack
 
-from wise_lra.data import packed, prepare, source
+from wise_lra.data import packed, pathfinder, prepare, source
 from wise_lra.data.lock import locked
 from wise_lra.data.packed import PackedSplit, read_manifest, verify
 from wise_lra.data.task import Task
@@ -348,6 +348,67 @@ def test_of_two_at_once_the_second_waits_and_says_so(tmp_path, caplog):
     second.join(10)
     assert found[0].folder == folder
     assert found[0].manifest == first.manifest  # taken over, not made a second time
+
+
+def test_data_that_should_come_out_otherwise_are_told(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(prepare, "MANIFESTS", tmp_path)
+    name = f"image-{prepared('image', tmp_path / 'a').folder.name}.json"
+    assert "as in" not in caplog.text
+    manifest = prepared("image", tmp_path / "a").manifest
+    (tmp_path / name).write_text(json.dumps(manifest))
+    prepared("image", tmp_path / "b")
+    assert f"image: sha256 {manifest['sha256'][:16]}, as in data/manifests/{name}" in caplog.text
+    manifest["splits"]["train"]["examples"] = 31
+    (tmp_path / name).write_text(json.dumps(manifest | {"sha256": "0" * 64}))
+    prepared("image", tmp_path / "c")
+    assert "image: 30 examples of train, expected 31" in caplog.text
+    assert f"expected {'0' * 16} as in data/manifests/{name}" in caplog.text
+
+
+def test_the_manifests_of_the_repository_have_the_names_that_are_looked_for():
+    """A manifest whose name a changed setting or version has outrun would never be compared again."""
+    root = Path("nowhere")
+    own = {
+        "listops": {"task": Task("listops", 16, 2000, 10), "source": "generated"},
+        "pathfinder": {"task": TASKS["pathfinder"], "source": "generated"},
+    }
+    names = {f"{task}-{source.choose(source.Wish(root=root, **own[task])).source.slug}.json" for task in own}
+    names |= {"text-release.json", "image-release.json", "retrieval-sample.json"}
+    assert {path.name for path in prepare.MANIFESTS.glob("*.json")} == names
+
+
+def test_pathfinder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    """Stopped in its second part, it draws that part and the third alone when it is called again."""
+    monkeypatch.setattr(pathfinder, "_PIXELS", 1)  # a part is then a shard
+    monkeypatch.setattr(pathfinder, "_SHARD", 20)
+    whole = prepared("pathfinder", tmp_path / "whole")
+    drawn, generate = [], pathfinder.generate
+
+    def counted(*arguments, **options):
+        drawn.append(options["first"])
+        if drawn == [0, 20]:
+            raise KeyboardInterrupt
+        return generate(*arguments, **options)
+
+    monkeypatch.setattr(pathfinder, "generate", counted)
+    with pytest.raises(KeyboardInterrupt):
+        prepared("pathfinder", tmp_path / "parts")
+    again = prepared("pathfinder", tmp_path / "parts")
+    assert drawn == [0, 20, 20, 40]
+    assert again.manifest["sha256"] == whole.manifest["sha256"]
+    assert [path for path in (tmp_path / "parts" / "pathfinder").iterdir() if path.is_dir()] == [again.folder]
+
+
+def test_a_part_that_is_broken_is_drawn_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(pathfinder, "_PIXELS", 1)
+    monkeypatch.setattr(pathfinder, "_SHARD", 20)
+    options = {"seed": 0, "contour_length": 6}
+    first = list(pathfinder.generated(FEW, parts=tmp_path, **options))
+    for path, content in zip(sorted(tmp_path.iterdir()), (b"", b"PK broken"), strict=False):
+        path.write_bytes(content)
+    again = list(pathfinder.generated(FEW, parts=tmp_path, **options))
+    assert all(np.array_equal(a.documents[0], b.documents[0]) for a, b in zip(first, again, strict=True))
 
 
 def test_what_is_loaded_is_what_was_written(tmp_path):

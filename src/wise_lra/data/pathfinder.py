@@ -124,7 +124,7 @@ def _kept(path: Path, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tupl
     try:
         with np.load(path) as kept:
             return kept["images"], kept["labels"]
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         images, labels = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = path.with_name(f"{path.name}.partial")

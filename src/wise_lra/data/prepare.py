@@ -1,6 +1,7 @@
 """From a task to its packed folder: a source is chosen, read once, and found again ever after."""
 
 import errno
+import json
 import logging
 import shutil
 from collections import Counter
@@ -18,6 +19,9 @@ from wise_lra.data.task import Example, Task
 log = logging.getLogger(__name__)
 
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
+"""Manifests of data as they should come out; in the repository alone, not in an installed package."""
+
 _EVERY = 100  # examples between two reports of progress
 
 
@@ -133,7 +137,30 @@ def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None)
     examples = source.read(Reading(path, parts, rejected, progress))
     manifest = pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
     shutil.rmtree(parts, ignore_errors=True)
+    _compare(f"{task.name}-{folder.name}.json", manifest)
     return manifest
+
+
+def _compare(name: str, manifest: Mapping[str, Any]) -> None:
+    """Say whether packed data are those of a manifest in data/manifests, if that has one of the name."""
+    known = MANIFESTS / name
+    if not known.is_file():
+        return
+    expected = json.loads(known.read_text())
+    task = manifest["task"]
+    if manifest["sha256"] == expected["sha256"]:
+        log.info("%s: sha256 %s, as in data/manifests/%s", task, manifest["sha256"][:16], name)
+        return
+    for split, facts in expected["splits"].items():
+        if (found := manifest["splits"][split]["examples"]) != facts["examples"]:
+            log.warning("%s: %s examples of %s, expected %s", task, found, split, facts["examples"])
+    log.warning(
+        "%s: sha256 %s, expected %s as in data/manifests/%s: another version of the data, or of what makes them",
+        task,
+        manifest["sha256"][:16],
+        expected["sha256"][:16],
+        name,
+    )
 
 
 def _reporting(

@@ -2,8 +2,8 @@
 
 A figure stands near the middle, tilted by some degrees, in sizes that differ by half, lighter than a ground that
 slopes, under noise: mean and spread of the grey levels say little of its kind.
-Floors, on 2,000 test drawings after 20,000: always one class 11 %, logistic regression on mean and spread 23 %,
-on a histogram of 32 grey levels 47 %, on the pixels 74 %.
+Floors, on 2,000 test drawings after 20,000: always one class 11 %, logistic regression on mean and spread 28 %,
+on a histogram of 32 grey levels 70 %, on the pixels themselves 100 %: it is the easiest of the three stand-ins.
 """
 
 import math
