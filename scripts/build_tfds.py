@@ -31,7 +31,7 @@ def main() -> int:
     length = [f"task.length={options.size**2}"] if options.task == "pathfinder" else []
     task = instantiate(compose([f"task={options.task}", "preset=lra", *length]).task)
     try:
-        found = [data for data in real.find(options.place, task) if data.form != "tfds"]
+        found = [data for data in real.find(options.place, task) if data.form == "release"]
         if not found:
             raise FileNotFoundError(f"{options.place}: nothing there, expected {real.expected(task)}")
         print(tfds_builders.build(task, found[0].path, options.out))
