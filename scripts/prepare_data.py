@@ -55,7 +55,7 @@ def parse_options() -> argparse.Namespace:
     option("--split", default="train", choices=("train", "validation", "test"), help="of which to show some")
     option("--count", type=int, default=0, help="how many to show; by default 60 images or 3 texts")
     option("words", nargs="*", help="`show`, and settings as scripts/train.py takes them")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     chosen.verb = "show" if "show" in chosen.words else "prepare"
     chosen.overrides = [word for word in chosen.words if word != "show" and not word.startswith("task=")]
     chosen.tasks = chosen.tasks or ",".join(word[5:] for word in chosen.words if word.startswith("task="))
