@@ -144,6 +144,11 @@ def test_any_place_will_do(tmp_path, key):
     assert (found.folder.name, found.manifest["variant"]) == ("release", "")
 
 
+def test_the_release_says_nothing_of_tasks_that_it_does_not_hold(tmp_path):
+    release = pack(tmp_path / "lra_release.gz", EXPRESSIONS)
+    assert prepared("text", tmp_path / "data", release=release).manifest["variant"] == "stand-in"
+
+
 def test_the_true_pairs_come_before_the_sample(tmp_path):
     unpack(tmp_path / "archives", SAMPLE)
     assert prepared("retrieval", tmp_path, archives=tmp_path / "archives").manifest["variant"] == "sample"
@@ -203,9 +208,11 @@ def test_protocols_lie_apart_and_lras_warns(tmp_path, caplog):
         ("text", {"seed": -1}, r"data\.seed=-1"),
         (
             "retrieval",
-            {"release": Path("nowhere")},
-            r"data\.release=nowhere: nothing there, expected new_aan",
+            {"release": Path(__file__)},
+            r"data\.release=.*: nothing there, expected new_aan",
         ),
+        ("text", {"release": Path("nowhere")}, r"data\.release=nowhere: no such file or folder"),
+        ("image", {"archives": Path("nowhere")}, r"data\.archives=nowhere: no such file or folder"),
     ],
 )
 def test_impossible_wishes_name_the_key(tmp_path, task, options, message):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -18,14 +19,18 @@ ROOT = Path(__file__).parents[1]
 FEW = ["+data.standin.train=12", "+data.standin.validation=3", "+data.standin.test=4"]
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare_data", ROOT / "scripts" / "prepare_data.py")
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return loaded("prepare_data")
 
 
 @pytest.fixture
@@ -128,3 +133,13 @@ def test_classes_have_names(tmp_path):
         "one contour",
     )
     assert look.names(Task("listops", 16, 200, 10), tmp_path) == tuple("0123456789")
+
+
+def test_the_benchmark_measures_every_generator():
+    module = loaded("benchmark_data")
+    table = module.generators(0)
+    names, threads, rates, _ = (list(column.cells) for column in table.columns)
+    assert names[:2] == ["listops", "pathfinder"]
+    assert threads[:2] == ["1", "1"]
+    assert all(float(rate.replace(",", "")) > 1 for rate in rates)
+    assert 1 < module.per_second(lambda turn: time.sleep(0.01), 0.05) <= 100

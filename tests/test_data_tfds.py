@@ -1,6 +1,7 @@
 """Oracle: the task's own reader, on the same archive; and TFDS, whose builder writes and shuffles."""
 
 import hashlib
+import io
 import json
 import struct
 import sys
@@ -11,6 +12,7 @@ import pytest
 import test_image
 import test_retrieval
 import test_text
+from PIL import Image
 from upstream import pack, unpack
 
 from wise_lra.data import image, listops, pathfinder_release, prepare, retrieval, text, tfds_directory
@@ -36,10 +38,6 @@ def listops_files() -> dict[str, bytes]:
 
 
 def pathfinder_files() -> dict[str, bytes]:
-    import io
-
-    from PIL import Image
-
     files, lines = {}, {0: "", 1: ""}
     for number in range(20):
         folder, png = number // 10, io.BytesIO()

@@ -136,6 +136,9 @@ def _found(wish: Wish) -> Choice | None:
     """Return the real data that are packed or lie in one of the places, in the order of `real.FORMS`."""
     task = wish.task
     places = {"data.release": wish.release, "data.archives": wish.archives, "data.root": wish.root}
+    for key in ("data.release", "data.archives"):
+        if (place := places[key]) is not None and not Path(place).exists():
+            raise FileNotFoundError(f"{key}={place}: no such file or folder")
     there = {key: real.find(Path(place), task) for key, place in places.items() if place is not None}
     if wish.release is not None and task.name not in real.SMALL and not there["data.release"]:
         raise FileNotFoundError(f"data.release={wish.release}: nothing there, expected {real.expected(task)}")
