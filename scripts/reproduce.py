@@ -96,7 +96,8 @@ def plan(preset: str, wishes: Wishes, overrides: Sequence[str], sources: Sequenc
     """Check all settings, then prepare the data of each task; called aside, for it imports torch and Lightning."""
     from wise_lra.configuration import compose
     from wise_lra.data.prepare import prepare
-    from wise_lra.experiment import data_settings, preset_label
+    from wise_lra.experiment import data_settings
+    from wise_lra.run import preset_label
 
     settings = {task: data_settings(task, preset, [*overrides, *sources]) for task in wishes.tasks}
     labels, data, unprepared = {}, {}, {}

@@ -24,7 +24,7 @@ RULES = {
     "provenance": {"torch"},
     "checkpoints": {"torch", "lightning_fabric"},
     "stopping": {"pytorch_lightning"},
-    "run": {"omegaconf", "wise_lra.configuration"},
+    "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells"},
     "signatures": set(),
     "configuration": {"hydra", "omegaconf", "pywt", "wise_lra.signatures"},
     "grid": {"rich", "wise_lra.results"},
@@ -34,6 +34,7 @@ RULES = {
     "__init__": set(),
 }
 SCRIPTS = {
+    "wise_lra.run",
     "rich",
     "wise_lra.experiment",
     "wise_lra.results",

@@ -29,7 +29,7 @@ from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
 from wise_lra.results.record import Record
-from wise_lra.run import Run, preset_label, recorded_config
+from wise_lra.run import Run, recorded_config
 from wise_lra.stopping import TimeLimit
 from wise_lra.tracking import finish, make_logger
 from wise_lra.training import Training
@@ -164,7 +164,7 @@ def _trained(run: Run) -> Record:
     if line := finish(logger, metrics | {"parameters": parameters}):
         log.info(line)
     return Record(
-        preset=preset_label(cfg),
+        preset=run.cell.preset,
         task=cfg.task.name,
         variant=run.variant,
         backbone=cfg.backbone.name,

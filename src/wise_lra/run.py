@@ -3,12 +3,14 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from wise_lra.configuration import compose, plain_dict
+from wise_lra.grid.cells import Cell
 
 _SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
 _SCIENCE_DATA = ("protocol", "seed", "generated", "standin", "validation_examples", "test_examples")
@@ -39,22 +41,28 @@ class Run:
         cfg, variant = self.cfg, f" ({self.variant})" * bool(self.variant)
         return f"{cfg.task.name}{variant} {cfg.backbone.name} {cfg.attention.name} seed {cfg.seed}"
 
-    @property
-    def place(self) -> Path:
-        """Where records and runs keep it: <preset>/<task>/<backbone>/<attention>/seed<k>."""
-        cfg, variant = self.cfg, f"-{self.variant}" * bool(self.variant)
-        names = (cfg.task.name + variant, cfg.backbone.name, cfg.attention.name, f"seed{cfg.seed}")
-        return Path(preset_label(cfg), *names)
+    @cached_property
+    def cell(self) -> Cell:
+        """Its place in the grid, made once: telling the preset's label composes a second configuration."""
+        cfg = self.cfg
+        return Cell(
+            preset=preset_label(cfg),
+            task=cfg.task.name,
+            variant=self.variant,
+            backbone=cfg.backbone.name,
+            attention=cfg.attention.name,
+            seed=cfg.seed,
+        )
 
     @property
     def folder(self) -> Path:
         """Where its log, checkpoints and curves are."""
-        return Path(self.cfg.runs) / self.place
+        return self.cell.folder(Path(self.cfg.runs))
 
     @property
     def record(self) -> Path:
         """Where its record is, or will be."""
-        return (Path(self.cfg.records) / self.place).with_suffix(".json")
+        return self.cell.record(Path(self.cfg.records))
 
     @property
     def protocol(self) -> str:
@@ -71,7 +79,7 @@ class Run:
         return {
             "id": f"{cfg.task.name}-{cfg.backbone.name}-{digest}",
             "name": self.name,
-            "group": preset_label(cfg),
+            "group": self.cell.preset,
             "job_type": cfg.task.name,
             "tags": [cfg.backbone.name, cfg.attention.name],
         }
