@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from attentions import ATTENTIONS, CHANNELS, HEADS
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -17,7 +18,6 @@ from torch.utils._pytree import tree_leaves
 from wise_lra.mixers import (
     FourierAttention,
     FourierMixer,
-    LinearAttention,
     Linformer,
     Longformer,
     Performer,
@@ -27,15 +27,6 @@ from wise_lra.mixers import (
 from wise_lra.mixers.performer import orthogonal_directions
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
-CHANNELS = 6
-HEADS = {"heads": 2, "qkv_dim": 8}
-ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
-    "softmax": partial(SoftmaxAttention, **HEADS),
-    "linear": partial(LinearAttention, **HEADS),
-    "linformer": partial(Linformer, **HEADS, rank=8),
-    "performer": partial(Performer, **HEADS, features=16),
-    "longformer": partial(Longformer, **HEADS, window=6),
-}
 SPACES: dict[str, Callable[..., nn.Module]] = {
     "fnet": FourierMixer,
     "fourier": partial(FourierAttention, attention=ATTENTIONS["softmax"]),

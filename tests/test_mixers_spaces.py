@@ -8,28 +8,16 @@ import numpy as np
 import pytest
 import pywt
 import torch
+from attentions import ATTENTIONS, CHANNELS
 from torch import Tensor, nn
 
 from wise_lra.mixers import (
     FourierAttention,
-    LinearAttention,
-    Linformer,
-    Longformer,
-    Performer,
     SoftmaxAttention,
     WaveletSpace,
 )
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
-CHANNELS = 6
-HEADS = {"heads": 2, "qkv_dim": 8}
-ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
-    "softmax": partial(SoftmaxAttention, **HEADS),
-    "linear": partial(LinearAttention, **HEADS),
-    "linformer": partial(Linformer, **HEADS, rank=8),
-    "performer": partial(Performer, **HEADS, features=16),
-    "longformer": partial(Longformer, **HEADS, window=6),
-}
 BANKS: dict[str, Callable[..., nn.Module]] = {
     "fixed": partial(FixedBank, wavelet="db2", level=2),
     "direct": partial(DirectBank, taps=4, level=2),
