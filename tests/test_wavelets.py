@@ -4,7 +4,7 @@ The golden file holds inputs, outputs and gradients of the authors' JAX code wit
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from wise_lra.wavelets import (
     lift,
     max_level,
     orthogonal_filter,
+    quadrature_mirror,
     unlift,
     wavedec,
     waverec,
@@ -138,36 +139,55 @@ def test_orthogonal_filters_are_those_of_the_authors(number: str) -> None:
     )
 
 
+def cases(kind: str, levels: Collection[int]) -> list[tuple[str, Tensor, Tensor, int]]:
+    """Return number, signal, low-pass filters and level of the golden cases that PyWavelets finds not too deep."""
+    found = []
+    for number in numbers(kind):
+        x, low = golden(kind, number, "x"), golden(kind, number, "filter")
+        level = int(golden(kind, number, "level"))
+        if level in levels and level <= max_level(x.shape[1], len(low)):
+            found.append((number, x, low, level))
+    return found
+
+
 @pytest.mark.parametrize("kind", ["fixed", "direct", "orthogonal"])
 def test_level_one_is_that_of_the_authors(kind: str) -> None:
-    """Their bands are longer by circular padding; the first floor((n + taps - 1) / 2) coefficients are ours."""
-    compared = 0
-    for number in numbers(kind):
-        if int(golden(kind, number, "level")) != 1:
-            continue
-        x, low = golden(kind, number, "x"), golden(kind, number, "filter")
-        bands = wavedec(x, low, 1)
+    """Their bands are longer; the first floor((n + taps - 1) / 2) coefficients are ours."""
+    found = cases(kind, [1])
+    assert len(found) == 6
+    for number, x, low, level in found:
+        bands = wavedec(x, low, level)
         for index, band in enumerate(bands):
             theirs = golden(kind, number, f"coeff{index}")[:, : band.shape[1]]
             torch.testing.assert_close(band, theirs, atol=1e-5, rtol=1e-5)
         back = waverec(bands, low, x.shape[1])
         torch.testing.assert_close(back, golden(kind, number, "rec"), atol=1e-5, rtol=1e-5)
-        compared += 1
-    assert compared == 6
+
+
+@pytest.mark.parametrize("kind", ["fixed", "direct", "orthogonal"])
+def test_deeper_levels_are_those_of_the_authors_away_from_the_end(kind: str) -> None:
+    """Their deeper levels take the coefficients that they have beyond ours for signal."""
+    found = cases(kind, [2, 3])
+    assert len(found) == 9
+    for number, x, low, level in found:
+        for index, band in enumerate(wavedec(x, low, level)):
+            inside = slice(0, band.shape[1] - len(low))
+            assert inside.stop > 0
+            theirs = golden(kind, number, f"coeff{index}")
+            torch.testing.assert_close(band[:, inside], theirs[:, inside], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["direct", "orthogonal"])
 def test_the_authors_flip_reconstructs_as_their_code_does(kind: str) -> None:
-    for number in numbers(kind):
-        if int(golden(kind, number, "level")) != 1:
-            continue
-        x, low = golden(kind, number, "x"), golden(kind, number, "filter")
+    for number, x, low, _ in cases(kind, [1]):
         bank = DirectBank(*low.shape, authors_flip=True)
         bank.dec_lo.data = low
-        theirs = golden(kind, number, "asis_rec")
-        torch.testing.assert_close(
-            bank.reconstruct(bank.decompose(x), x.shape[1]), theirs, atol=2e-5, rtol=1e-5
-        )
+        bands = bank.decompose(x)
+        for index, band in enumerate(bands):
+            theirs = golden(kind, number, f"asis_coeff{index}")[:, : band.shape[1]]
+            torch.testing.assert_close(band, theirs, atol=1e-5, rtol=1e-5)
+        back = bank.reconstruct(bands, x.shape[1])
+        torch.testing.assert_close(back, golden(kind, number, "asis_rec"), atol=2e-5, rtol=1e-5)
 
 
 def lifting_filters(kind: str, number: str) -> list[Tensor]:
@@ -186,22 +206,37 @@ def test_lifting_is_that_of_the_authors_and_perfect_where_theirs_is_not(kind: st
     torch.testing.assert_close(unlift(lift(x, 2), 57), x, atol=1e-6, rtol=1e-5)
 
 
+def beyond_ours(x: Tensor, low: Tensor, count: int) -> list[Tensor]:
+    """Return what the authors' level-1 bands have after the first ``count`` coefficients.
+
+    They continue the signal by taps - 2 samples at either end, an odd length by one more, and filter circularly.
+    """
+    taps, n = len(low), x.shape[1]
+    end = x[:, n - 1 - (taps - 2) - n % 2 : n - 1].flip(1)
+    signal = torch.cat([x[:, 1 : taps - 1].flip(1), x, end], dim=1)
+    place = 2 * torch.arange(count, signal.shape[1] // 2)[:, None] + torch.arange(taps)
+    stretches = signal[:, place % signal.shape[1]]
+    bank = quadrature_mirror(low)
+    return [torch.einsum("bkmc,mc->bkc", stretches, f.flip(0)) for f in (bank.dec_lo, bank.dec_hi)]
+
+
 @pytest.mark.parametrize("kind", ["fixed", "direct", "orthogonal"])
-def test_gradients_of_the_reconstruction_are_those_of_the_authors(kind: str) -> None:
-    """Of the sum of bands and reconstruction times cotangents; their longer bands repeat ours circularly."""
-    number = next(n for n in numbers(kind) if int(golden(kind, n, "level")) == 1)
-    x = golden(kind, number, "x").requires_grad_()
-    low = golden(kind, number, "filter").requires_grad_()
-    bands = wavedec(x, low, 1)
-    total = (waverec(bands, low, x.shape[1]) * golden(kind, number, "rec_cotangent")).sum()
-    for index, band in enumerate(bands):
-        cotangent = golden(kind, number, f"coeff{index}_cotangent")
-        total = total + (band * cotangent[:, : band.shape[1]]).sum()
-    ours = torch.autograd.grad(total, (x, low))
-    inside = slice(low.shape[0], x.shape[1] - 2 * low.shape[0])
-    torch.testing.assert_close(
-        ours[0][:, inside], golden(kind, number, "grad_x")[:, inside], atol=1e-4, rtol=1e-4
-    )
+def test_gradients_are_those_of_the_authors(kind: str) -> None:
+    """By signal and filters, of the sum of all their bands and the reconstruction times their cotangents."""
+    for number, x, low, level in cases(kind, [1]):
+        x.requires_grad_()
+        low.requires_grad_()
+        bands = wavedec(x, low, level)
+        back = waverec(bands, low, x.shape[1])
+        total = (back * golden(kind, number, "rec_cotangent")).sum()
+        rest = beyond_ours(x, low, bands[0].shape[1])
+        for index, parts in enumerate(zip(bands, rest, strict=True)):
+            whole = torch.cat(parts, dim=1)
+            torch.testing.assert_close(whole, golden(kind, number, f"coeff{index}"), atol=1e-5, rtol=1e-5)
+            total = total + (whole * golden(kind, number, f"coeff{index}_cotangent")).sum()
+        by_signal, by_filters = torch.autograd.grad(total, (x, low))
+        torch.testing.assert_close(by_signal, golden(kind, number, "grad_x"), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(by_filters, golden(kind, number, "grad_filter"), atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("length", [57, 64])
@@ -263,6 +298,7 @@ def test_derivatives_of_every_bank(name: str) -> None:
         return bank.reconstruct([band**2 for band in bank.decompose(x)], 40)
 
     assert torch.autograd.gradcheck(there_and_back, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(there_and_back, inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -302,14 +338,58 @@ def test_under_vmap(shared: bool) -> None:
 
 
 @pytest.mark.parametrize("name", BANKS)
-def test_compiles_as_one_graph(name: str) -> None:
-    bank, x = shaken(BANKS[name]()), signal(40, dtype=torch.float32)
+def test_every_bank_under_vmap(name: str) -> None:
+    bank, stack = shaken(BANKS[name]()).double(), torch.stack([signal(40), signal(40) + 1])
 
     def there_and_back(x: Tensor) -> Tensor:
-        return bank.reconstruct(bank.decompose(x), 40)
+        return bank.reconstruct([band.sin() for band in bank.decompose(x)], 40)
+
+    looped = torch.stack([there_and_back(x) for x in stack])
+    torch.testing.assert_close(torch.func.vmap(there_and_back)(stack), looped)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:There is a performance drop"
+)  # torch maps the gradient of unfold by a loop
+def test_gradients_of_each_filter_under_vmap() -> None:
+    x, filters = signal(20), torch.stack([daubechies(4), torch.randn(4, dtype=torch.float64)])
+
+    def loss(low: Tensor) -> Tensor:
+        return waverec([band.sin() for band in wavedec(x, low, 2)], low, 20).square().sum()
+
+    gradient = torch.func.grad(loss)
+    torch.testing.assert_close(
+        torch.func.vmap(gradient)(filters), torch.stack([gradient(low) for low in filters])
+    )
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_compiles_as_one_graph(name: str) -> None:
+    bank, x = shaken(BANKS[name]()), signal(40, dtype=torch.float32).requires_grad_()
+
+    def there_and_back(x: Tensor) -> Tensor:
+        return bank.reconstruct([band.sin() for band in bank.decompose(x)], 40)
 
     compiled = torch.compile(there_and_back, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), there_and_back(x), atol=1e-4, rtol=1e-4)
+    ours, theirs = compiled(x), there_and_back(x)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    inputs = (x, *bank.parameters())
+    for found, expected in zip(
+        torch.autograd.grad(ours.sum(), inputs), torch.autograd.grad(theirs.sum(), inputs), strict=True
+    ):
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_every_bank_is_as_exact_under_autocast(name: str) -> None:
+    bank, x = shaken(BANKS[name]()), signal(64, dtype=torch.float32)
+    plain = bank.decompose(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        bands = bank.decompose(x)
+        back = bank.reconstruct(bands, 64)
+    for band, exact in zip(bands, plain, strict=True):
+        torch.testing.assert_close(band, exact)
+    torch.testing.assert_close(back, bank.reconstruct(plain, 64))
 
 
 def test_sums_in_float32_under_autocast() -> None:
@@ -338,6 +418,14 @@ def test_sums_in_float32_under_autocast() -> None:
         (lambda: wavedec(signal(20)[0], daubechies(4), 1), ValueError, "shape"),
         (lambda: wavedec(signal(20), daubechies(4), 1, "periodic"), ValueError, "periodic"),
         (lambda: waverec(wavedec(signal(20), daubechies(4), 1), daubechies(4), 30), ValueError, "length=30"),
+        (lambda: waverec([signal(11)] * 2, daubechies(4), 20, "wrap"), ValueError, "wrap"),
+        (lambda: waverec([signal(11)] * 2, torch.ones(4, 5), 20), ValueError, "5 channels"),
+        (lambda: waverec([signal(11)] * 2, torch.ones(3), 20), ValueError, "even"),
+        (lambda: waverec([signal(11).long()] * 2, daubechies(4), 20), TypeError, "int64"),
+        (lambda: waverec([], daubechies(4), 20), ValueError, "empty"),
+        (lambda: max_level(0, 4), ValueError, "length=0"),
+        (lambda: max_level(20, 1), ValueError, "taps=1"),
+        (lambda: quadrature_mirror(torch.tensor(1.0)), ValueError, "dec_lo"),
         (lambda: daubechies(7), ValueError, "taps is 7"),
         (lambda: daubechies(258), ValueError, "258"),
         (lambda: orthogonal_filter(torch.ones(4)), ValueError, "angles"),
@@ -346,7 +434,11 @@ def test_sums_in_float32_under_autocast() -> None:
         (lambda: FixedBank("db2", level=0), ValueError, "level=0"),
         (lambda: FixedBank("db2", mode="wrap"), ValueError, "wrap"),
         (lambda: DirectBank(4, 3, init="random"), ValueError, "random"),
+        (lambda: DirectBank(5, 3, init="sine"), ValueError, "taps=5"),
         (lambda: OrthogonalBank(5, 3), ValueError, "taps=5"),
+        (lambda: OrthogonalBank(4, 5).decompose(signal(20)), ValueError, "5 channels"),
+        (lambda: BiorthogonalBank(4, 5).decompose(signal(20)), ValueError, "5 channels"),
+        (lambda: BiorthogonalBank(4, 3, level=9).decompose(signal(20)), ValueError, "level=9"),
         (lambda: LiftingBank(3, taps=0), ValueError, "taps=0"),
         (lambda: BiorthogonalBank(4, 3, steps=0), ValueError, "steps=0"),
         (lambda: lift(signal(4), 3), ValueError, "level=3"),
@@ -354,6 +446,8 @@ def test_sums_in_float32_under_autocast() -> None:
         (lambda: lift(signal(8), 1, torch.ones(2, 2), torch.ones(2, 2)), ValueError, "estimate"),
         (lambda: lift(signal(8).int(), 1), TypeError, "int32"),
         (lambda: unlift(lift(signal(8), 1), 11), ValueError, "length=11"),
+        (lambda: unlift(lift(signal(8), 1), 8, torch.ones(2, 3)), ValueError, "both"),
+        (lambda: unlift([], 8), ValueError, "empty"),
         (lambda: FixedBank("db8", level=4).band_lengths(32), ValueError, "level=4"),
     ],
 )

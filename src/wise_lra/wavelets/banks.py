@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .filters import FilterBank, daubechies, filter_bank, orthogonal_filter, quadrature_mirror
 from .lifting import correlate, lift, lifted_lengths, unlift
-from .transform import MODES, band_lengths, decomposed, waverec
+from .transform import MODES, band_lengths, check, decomposed, waverec
 
 
 class _Filtering(nn.Module, ABC):
@@ -82,6 +82,7 @@ class DirectBank(_Filtering):
         authors_flip: bool = False,
     ) -> None:
         super().__init__(level, mode)
+        _check_taps(taps)
         if init == "daubechies":
             start = daubechies(taps)
         elif init == "sine":
@@ -159,10 +160,11 @@ class BiorthogonalBank(_Filtering):
 
     def decompose(self, x: Tensor) -> list[Tensor]:
         """Return the bands ``[s_n, d_n, ..., d_1]`` of ``x`` (batch, length, channels)."""
-        self.band_lengths(x.shape[1])
+        bank = self.filters()
+        check(x, bank, self.level, self.mode)
         details = []
         for _ in range(self.level):
-            x, detail = decomposed(x, self.filters(), 1, self.mode)
+            x, detail = decomposed(x, bank, 1, self.mode)
             detail = detail - correlate(x, self.predict)
             x = x + correlate(detail, self.update)
             details.append(detail)

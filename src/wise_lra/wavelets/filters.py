@@ -34,7 +34,10 @@ def quadrature_mirror(dec_lo: Tensor) -> FilterBank:
     """Complete a low-pass filter: ``dec_hi[k] = (-1)^(k+1) dec_lo[taps-1-k]``, synthesis is analysis reversed.
 
     The bank reconstructs perfectly exactly when ``dec_lo`` has unit norm and is orthogonal to its even shifts.
+    Raises ValueError where ``dec_lo`` is neither (taps,) nor (taps, channels).
     """
+    if dec_lo.ndim not in (1, 2):
+        raise ValueError(f"dec_lo of shape {tuple(dec_lo.shape)}: expected (taps,) or (taps, channels)")
     reverse = dec_lo.flip(0)
     sign = torch.ones_like(dec_lo)
     sign[0::2] = -1

@@ -44,8 +44,11 @@ def unlift(
 ) -> Tensor:
     """Return the signal (batch, length, channels) of the bands of `lift`, with the same filters.
 
-    Raises ValueError where the bands' lengths do not fit.
+    Raises ValueError where the bands' lengths or channels do not fit.
     """
+    if not bands:
+        raise ValueError("bands is empty: expected [s_n, d_n, ..., d_1]")
+    _check_filters(estimate, predict, bands[0].shape[2])
     lengths = [length]
     for _ in bands[1:]:
         lengths.append(-(-lengths[-1] // 2))
@@ -75,6 +78,8 @@ def lifted_lengths(length: int, level: int) -> list[int]:
 
 def correlate(x: Tensor, filters: Tensor) -> Tensor:
     """Return sum_k filters[k] x[i + k], circular, for ``x`` (batch, length, channels), filters (taps, channels)."""
+    if filters.shape[1] != x.shape[2]:
+        raise ValueError(f"filters of {filters.shape[1]} channels: the signal has {x.shape[2]}")
     total = x * filters[0]
     for k in range(1, filters.shape[0]):
         total = total + torch.roll(x, -k, dims=1) * filters[k]

@@ -30,9 +30,7 @@ def wavedec(x: Tensor, dec_lo: Tensor | FilterBank, level: int, mode: str = "ref
         TypeError: ``x`` is not floating point.
     """
     bank = _bank(dec_lo)
-    for name, taps in zip(bank._fields, bank, strict=True):
-        if _readable(taps) and not taps.isfinite().all():
-            raise ValueError(f"{name} holds a value that is not finite: expected finite taps")
+    _check_finite(bank)
     return decomposed(x, bank, level, mode)
 
 
@@ -49,9 +47,14 @@ def decomposed(x: Tensor, bank: FilterBank, level: int, mode: str) -> list[Tenso
 def waverec(bands: list[Tensor], dec_lo: Tensor | FilterBank, length: int, mode: str = "reflect") -> Tensor:
     """Return the signal (batch, length, channels) of ``bands`` as `wavedec` orders them; cut to ``length``.
 
-    ``dec_lo`` and ``mode`` are those of `wavedec`. Raises ValueError where the bands' lengths do not fit.
+    ``dec_lo`` and ``mode`` are those of `wavedec`, and so are the errors; ValueError also where the bands' lengths
+    do not fit.
     """
     bank = _bank(dec_lo)
+    if not bands:
+        raise ValueError("bands is empty: expected [cA_n, cD_n, ..., cD_1]")
+    for band in bands:
+        _check_fit(band, bank, mode, "a band")
     lengths = _lengths(length, bank.taps, len(bands) - 1, mode)
     expected = [lengths[-1], *reversed(lengths[1:])]
     if [band.shape[1] for band in bands] != expected:
@@ -66,17 +69,19 @@ def waverec(bands: list[Tensor], dec_lo: Tensor | FilterBank, length: int, mode:
 def max_level(length: int, taps: int) -> int:
     """Return the deepest level at which a band is still longer than the filters' reach, as PyWavelets has it.
 
-    At least 1: one level can always be computed.
+    At least 1: one level can always be computed. Raises ValueError for an empty signal or fewer than two taps.
     """
+    if length < 1 or taps < 2:
+        raise ValueError(f"length={length}, taps={taps}: expected at least 1 sample and 2 taps")
     return max(1, (length // (taps - 1)).bit_length() - 1)
 
 
 def band_lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
     """Return the lengths of the bands of `wavedec`, coarsest first. Raises ValueError as it does."""
-    if length < 1 or not 1 <= level <= max_level(length, taps):
+    deepest = max_level(length, taps)
+    if not 1 <= level <= deepest:
         raise ValueError(
-            f"level={level} for length={length} and filters of {taps} taps: "
-            f"expected 1 to {max_level(length, taps) if length > 0 else 0}"
+            f"level={level} for length={length} and filters of {taps} taps: expected 1 to {deepest}"
         )
     lengths = _lengths(length, taps, level, mode)
     return [lengths[-1], *reversed(lengths[1:])]
@@ -84,28 +89,40 @@ def band_lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
 
 def check(x: Tensor, bank: FilterBank, level: int, mode: str) -> None:
     """Refuse what cannot be transformed; see `wavedec`."""
+    _check_fit(x, bank, mode, "x")
+    band_lengths(x.shape[1], bank.taps, level, mode)
+
+
+def _check_fit(x: Tensor, bank: FilterBank, mode: str, what: str) -> None:
+    """Refuse a signal or a band that these filters cannot take."""
     if not x.is_floating_point():
-        raise TypeError(f"x of dtype {x.dtype}: expected a floating-point tensor")
+        raise TypeError(f"{what} of dtype {x.dtype}: expected a floating-point tensor")
     if x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(
-            f"x of shape {tuple(x.shape)}: expected (batch, length, channels), length at least 1"
+            f"{what} of shape {tuple(x.shape)}: expected (batch, length, channels), length at least 1"
         )
     if mode not in MODES:
         raise ValueError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
     for name, taps in zip(bank._fields, bank, strict=True):
-        if taps.ndim not in (1, 2) or taps.shape[0] != bank.taps or bank.taps < 2 or bank.taps % 2:
+        if taps.ndim not in (1, 2) or len(taps) != bank.taps or bank.taps < 2 or bank.taps % 2:
             raise ValueError(
                 f"{name} of shape {tuple(taps.shape)}: expected (taps,) or (taps, channels), taps even"
             )
         if taps.ndim == 2 and taps.shape[1] != x.shape[2]:
-            raise ValueError(f"{name} for {taps.shape[1]} channels: x has {x.shape[2]}")
-    band_lengths(x.shape[1], bank.taps, level, mode)
+            raise ValueError(f"{name} for {taps.shape[1]} channels: {what} has {x.shape[2]}")
 
 
-def _readable(taps: Tensor) -> bool:
-    """Tell whether a look at values costs nothing: not so in a graph being compiled, under vmap, or on a GPU."""
-    batched = torch._C._functorch.is_batchedtensor(taps) if not torch.compiler.is_compiling() else True
-    return not batched and taps.device.type == "cpu"
+def _check_finite(bank: FilterBank) -> None:
+    """Refuse taps that are not finite, unless a look at them costs: on a GPU, and where they are being traced."""
+    if torch.compiler.is_compiling():
+        return
+    for name, taps in zip(bank._fields, bank, strict=True):
+        try:
+            finite = taps.device.type != "cpu" or bool(taps.isfinite().all())
+        except RuntimeError:  # under vmap there is no one value
+            return
+        if not finite:
+            raise ValueError(f"{name} holds a value that is not finite: expected finite taps")
 
 
 def _bank(dec_lo: Tensor | FilterBank) -> FilterBank:
@@ -188,7 +205,7 @@ def _product(x: Tensor, stride: int, matrix: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         stretches, matrix = stretches.to(wide), matrix.to(wide)
         if matrix.shape[0] == 1:
-            out = (stretches @ matrix[0]).unflatten(-1, (_BLOCK, 2)).permute(0, 1, 3, 4, 2)
+            out = (matrix[0].mT @ stretches.mT).unflatten(2, (_BLOCK, 2))  # channels stay last
         else:
             out = torch.einsum("bncs,cst->bntc", stretches, matrix).unflatten(2, (_BLOCK, 2))
     return out.flatten(1, 2).to(x.dtype)
