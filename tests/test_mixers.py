@@ -101,6 +101,12 @@ def test_linformer_compresses_keys_and_values() -> None:
     torch.testing.assert_close(attention(x, mask), expected)
 
 
+def test_linformer_takes_a_shorter_input_as_one_that_is_padded() -> None:
+    attention, x = made(ATTENTIONS["linformer"]), sequence()
+    mask = (torch.arange(LENGTH) < 20).expand(len(x), -1)
+    torch.testing.assert_close(attention(x[:, :20]), attention(x, mask)[:, :20])
+
+
 @pytest.mark.parametrize("window", [2, 8, 12, 60, 200])
 @pytest.mark.parametrize("length", [1, 29, 30, 64])
 def test_longformer_is_softmax_attention_under_the_band(window: int, length: int) -> None:
@@ -259,7 +265,7 @@ def test_cost_grows_with_length_as_it_should(name: str) -> None:
         (lambda: SoftmaxAttention(8, 0, heads=2, qkv_dim=8), "length=0"),
         (lambda: SoftmaxAttention(8, 4, heads=2, qkv_dim=8, dropout=1.0), "dropout=1.0"),
         (lambda: Linformer(8, 4, 2, 8, rank=0), "rank=0"),
-        (lambda: made(ATTENTIONS["linformer"])(sequence(29)), "length 29"),
+        (lambda: made(ATTENTIONS["linformer"])(sequence(31)), "length 31"),
         (lambda: Performer(8, 4, 2, 8, features=0), "features=0"),
         (lambda: Longformer(8, 4, 2, 8, window=7), "window=7"),
         (

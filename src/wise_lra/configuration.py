@@ -190,13 +190,16 @@ def _check_sizes(cfg: dict[str, Any]) -> None:
         _at_least(f"model.{key}", model[key], 1)
     for key in ("steps", "batch_size", "warmup_steps", "validate_every"):
         _at_least(f"recipe.{key}", recipe[key], 1)
+    _at_least("data.buckets", buckets := cfg["data"]["buckets"], 1)
+    if buckets > model["length"]:
+        raise ConfigurationError(f"data.buckets={buckets}: expected 1 to task.length={model['length']}")
     if not 0 <= model["dropout"] < 1:
         raise ConfigurationError(f"model.dropout={model['dropout']}: expected a probability in [0, 1)")
     for _, node in _nodes(cfg["backbone"]["mixer"]):
         if "heads" in node:
             _check_heads(node)
         if node["_target_"] == _BANDED:
-            _check_bands(node, model["length"] + (model["pool"] == "cls"))
+            _check_bands(node, -(-model["length"] // buckets) + (model["pool"] == "cls"), buckets)
 
 
 def _check_heads(attention: dict[str, Any]) -> None:
@@ -215,7 +218,8 @@ def _check_heads(attention: dict[str, Any]) -> None:
         raise ConfigurationError(f"attention.mixer.window={window}: expected an even number, 2 or more")
 
 
-def _check_bands(node: dict[str, Any], positions: int) -> None:
+def _check_bands(node: dict[str, Any], positions: int, buckets: int) -> None:
+    """Check the bank of a backbone against the shortest input that it will get."""
     bank, attention = node["bank"], node["attention"]
     level, taps = bank["level"], bank.get("taps")
     _at_least("wavelet.level", level, 1)
@@ -230,8 +234,10 @@ def _check_bands(node: dict[str, Any], positions: int) -> None:
             raise ConfigurationError(f"wavelet.taps={taps}: expected an even number from 2 to 256")
         deepest, what = max(1, pywt.dwt_max_level(positions, taps)), f"filters of {taps} taps"
     if level > deepest:
+        shortest = f", the shortest of data.buckets={buckets}," if buckets > 1 else ""
         raise ConfigurationError(
-            f"wavelet.level={level}: too deep for {positions} positions and {what}; expected 1 to {deepest}"
+            f"wavelet.level={level}: too deep for {positions} positions{shortest} and {what}; "
+            f"expected 1 to {deepest}"
         )
     if node["fit_parameters"] and "heads" in attention:
         bands, width = level + 1, attention["qkv_dim"]

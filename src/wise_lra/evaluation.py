@@ -16,6 +16,7 @@ from wise_lra.checkpoints import BEST
 from wise_lra.data import image, listops, retrieval, text
 from wise_lra.data.batch import Batch
 from wise_lra.data.module import DataModule
+from wise_lra.data.order import Buckets
 from wise_lra.data.packed import MANIFEST, read_manifest
 from wise_lra.data.task import Task
 from wise_lra.results import record as records
@@ -55,6 +56,7 @@ class Finished:
             config["seed"],
             validation_examples=config["data"]["validation_examples"],
             test_examples=config["data"]["test_examples"],
+            buckets=self._buckets,
         )
         loader = module.test_dataloader() if split == "test" else module.val_dataloader()
         right = sum(int((self._logits(b).argmax(-1) == b.labels).sum()) for b in loader)
@@ -62,7 +64,7 @@ class Finished:
 
     def probabilities(self, documents: list[np.ndarray]) -> list[float]:
         """Return the probability of every class for one example, its documents cut or padded as in training."""
-        length = self.task.length
+        length = Buckets(self.task.length, self._buckets).holding(max(map(len, documents)))
         tokens = torch.zeros(len(documents), length, dtype=torch.int64)
         for row, document in zip(tokens, documents, strict=True):
             row[: len(document)] = torch.from_numpy(document[:length].astype(np.int64))
@@ -71,6 +73,10 @@ class Finished:
         if self.task.documents > 1:
             tokens, mask = tokens[None], None if mask is None else mask[None]
         return self._logits(Batch(tokens, mask, torch.zeros(1, dtype=torch.int64))).softmax(-1)[0].tolist()
+
+    @property
+    def _buckets(self) -> int:
+        return int(self.record.config["data"].get("buckets", 1))  # records from before there were any lack it
 
     @property
     def classes(self) -> tuple[str, ...]:

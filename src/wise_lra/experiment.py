@@ -133,9 +133,10 @@ def _trained(run: Run) -> Record:
         workers=cfg.trainer.workers,
         validation_examples=cfg.data.validation_examples,
         test_examples=cfg.data.test_examples,
+        buckets=cfg.data.buckets,
     )
     history = History()
-    throughput = Throughput(history, recipe.batch_size * data.tokens_per_example)
+    throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
     module, config = Training(model, recipe, cfg.seed), recorded_config(cfg)
     parameters = parameter_count(model)
     logger = make_logger(

@@ -26,7 +26,7 @@ class Embedding(nn.Module):
     Args:
         vocabulary: number of token ids, padding included.
         positions: "sinusoidal" (fixed) or "learned" (N(0, 0.02)).
-        length: tokens of an input; the output has one position more with ``cls``.
+        length: tokens of an input at most; the output has one position more with ``cls``.
         cls: put a vector in front that starts as zeros.
 
     Raises:
@@ -53,7 +53,7 @@ class Embedding(nn.Module):
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
             mask = None if mask is None else functional.pad(mask, (1, 0), value=True)
-        return self.dropout(x + self.positions), mask
+        return self.dropout(x + self.positions[: x.shape[1]]), mask
 
 
 class Block(nn.Module):

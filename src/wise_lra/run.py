@@ -13,7 +13,15 @@ from wise_lra.configuration import compose, plain_dict
 from wise_lra.grid.cells import Cell
 
 _SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
-_SCIENCE_DATA = ("protocol", "seed", "generated", "standin", "validation_examples", "test_examples")
+_SCIENCE_DATA = (
+    "protocol",
+    "seed",
+    "generated",
+    "standin",
+    "validation_examples",
+    "test_examples",
+    "buckets",
+)
 _CHOICES = {
     "preset": "preset.name",
     "task": "task.name",

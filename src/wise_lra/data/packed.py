@@ -124,14 +124,22 @@ class PackedSplit:
         bounds = self.offsets[first : first + self.task.documents + 1]
         return [self.tokens[start:end] for start, end in pairwise(bounds)]
 
+    def longest(self, indices: np.ndarray) -> int:
+        """Return the tokens of the longest document of these examples, as it was packed."""
+        rows = self._rows(indices)
+        return int((self.offsets[rows + 1] - self.offsets[rows]).max())
+
+    def _rows(self, indices: np.ndarray) -> np.ndarray:
+        """Return the numbers of the documents of the examples at `indices`."""
+        documents = self.task.documents
+        return (np.asarray(indices, np.int64)[:, None] * documents + np.arange(documents)).ravel()
+
     def batch(self, indices: np.ndarray, length: int) -> Batch:
         """Return the examples at `indices` as one batch, documents cut to `length` or padded with 0.
 
         The mask is True below a document's length; it is None for tasks without padding.
         """
-        indices = np.asarray(indices, np.int64)
-        documents = self.task.documents
-        rows = (indices[:, None] * documents + np.arange(documents)).ravel()
+        documents, rows = self.task.documents, self._rows(indices)
         lengths = np.minimum(self.offsets[rows + 1] - self.offsets[rows], length)
         if self._table is not None and self._table.shape[1] >= length:
             tokens = self._table[rows, :length].astype(np.int64)

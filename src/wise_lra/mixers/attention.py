@@ -13,7 +13,7 @@ class MultiHeadAttention(nn.Module, ABC):
 
     Args:
         d_model: channels of input and output.
-        length: positions the layer is built for; only Linformer is bound to it.
+        length: positions the layer is built for, at most; only Linformer is bound to it.
         heads: number of heads; must divide ``qkv_dim``.
         qkv_dim: channels of query, key and value, all heads together.
         dropout: probability of dropping an attention weight in training. Linear attention and Performer never
