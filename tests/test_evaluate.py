@@ -3,11 +3,18 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from test_training import ROOT, folder, train
 
+from wise_lra.data.batch import Batch
+from wise_lra.data.packed import PackedSplit
 from wise_lra.evaluation import Unanswerable, load
+from wise_lra.predicting import Predicting
+from wise_lra.results.predictions import Predictions
 
 __all__ = ["folder"]
 
@@ -31,6 +38,38 @@ def test_a_run_is_measured_again_exactly(folder: Path, place: Path) -> None:
         done = evaluate(record, "--data", str(folder.parent), "--split", split)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "equal to the record" in done.stdout
+
+
+def test_what_was_answered_at_the_test_is_kept(folder: Path, place: Path) -> None:
+    (file,) = (place / "runs").rglob("predictions.npz")
+    run, kept = load(file.parent), Predictions.read(file)
+    assert kept.accuracy == run.record.metrics["test_accuracy"]
+    split = PackedSplit(folder, "test", run.task)
+    assert kept.label.tolist() == split.labels.tolist()
+    for place_in_file, example in [(0, kept.example[0]), (-1, kept.example[-1])]:
+        again = run.probabilities(split.documents(int(example)))
+        assert kept.probability[place_in_file].tolist() == pytest.approx(again, abs=1e-3)
+
+
+def test_predictions_that_are_none_are_named(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no")
+    np.savez(tmp_path / "other.npz", label=np.zeros(3))
+    Predictions(*(np.zeros(n) for n in (3, 3, 2)), np.zeros((3, 2))).write(tmp_path / "uneven")
+    for name in ("text", "other.npz", "uneven"):
+        with pytest.raises(ValueError, match=name):
+            Predictions.read(tmp_path / name)
+
+
+def test_a_disk_that_takes_no_predictions_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    keeper: Any = Predicting(tmp_path / "file" / "predictions.npz", np.arange(2))
+    keeper.on_test_start(None, None)
+    batch = Batch(torch.zeros(2, 4), None, torch.tensor([0, 1]))
+    keeper.on_test_batch_end(None, None, torch.eye(2), batch, 0)
+    keeper.on_test_end(None, None)
+    assert "the run goes on without it" in caplog.text
 
 
 def test_an_expression_is_answered(place: Path) -> None:

@@ -20,6 +20,10 @@ RULES = {
     "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
     "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
+    "predicting": {
+        *("torch", "numpy", "pytorch_lightning"),
+        *("wise_lra.data.batch", "wise_lra.results.predictions"),
+    },
     "tracking": {"pytorch_lightning", "wandb"},
     "provenance": {"torch"},
     "checkpoints": {"torch", "lightning_fabric"},

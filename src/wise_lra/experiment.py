@@ -24,10 +24,12 @@ from wise_lra.data.task import SPLITS
 from wise_lra.grid import claim
 from wise_lra.model import parameter_count
 from wise_lra.pictures import WaveletPictures
+from wise_lra.predicting import Predicting
 from wise_lra.progress import History, Screen, Throughput, peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
+from wise_lra.results.predictions import PREDICTIONS
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.stopping import TimeLimit
@@ -142,7 +144,8 @@ def _trained(run: Run) -> Record:
     logger = make_logger(
         plain_dict(cfg)["logger"], run.folder, run.wandb(), config | {"parameters": parameters}
     )
-    trainer = _trainer(run, module, logger, [history, throughput])
+    predicting = Predicting(run.folder / PREDICTIONS, data.chosen["test"])
+    trainer = _trainer(run, module, logger, [history, throughput, predicting])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=_resumed(run, config), weights_only=True)
         tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]

@@ -106,7 +106,7 @@ class Training(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of a batch. Raises Diverged where it is not finite."""
-        loss, accuracy = self._measure(batch)
+        loss, accuracy, _ = self._measure(batch)
         if self.global_step % _CHECKED_EVERY == 0:
             self._expect_finite(loss)
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
@@ -120,11 +120,11 @@ class Training(LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Add a batch to the validation means. Raises Diverged where the loss is not finite."""
-        self._expect_finite(self._evaluate("validation", batch))
+        self._expect_finite(self._evaluate("validation", batch)[0])
 
-    def test_step(self, batch: Batch, index: int) -> None:
-        """Add a batch to the test means."""
-        self._evaluate("test", batch)
+    def test_step(self, batch: Batch, index: int) -> Tensor:
+        """Add a batch to the test means; return its logits for those who keep them."""
+        return self._evaluate("test", batch)[1]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW(0.9, 0.98, 1e-9) with the recipe's rate, set anew at every step."""
@@ -142,14 +142,14 @@ class Training(LightningModule):
                 "lengthen recipe.warmup_steps or set recipe.clip=1.0"
             )
 
-    def _evaluate(self, split: str, batch: Batch) -> Tensor:
-        loss, accuracy = self._measure(batch)
+    def _evaluate(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        loss, accuracy, logits = self._measure(batch)
         values = {f"{split}/loss": loss, f"{split}/accuracy": accuracy}
         self.log_dict(values, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        return loss
+        return loss, logits
 
-    def _measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return mean cross-entropy and share of right answers, both float32 scalars."""
+    def _measure(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean cross-entropy and share of right answers, scalars, and logits (batch, classes); float32."""
         logits = self.model(batch.tokens, batch.mask).float()
         right = (logits.argmax(dim=-1) == batch.labels).float().mean()
-        return cross_entropy(logits, batch.labels), right
+        return cross_entropy(logits, batch.labels), right, logits

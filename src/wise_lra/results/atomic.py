@@ -1,4 +1,4 @@
-"""Write a text file whole or not at all: a reader, a crash or a full disk never meets half of one."""
+"""Write a file whole or not at all: a reader, a crash or a full disk never meets half of one."""
 
 import contextlib
 import os
@@ -7,7 +7,12 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str, overwrite: bool = True, durable: bool = True) -> None:
-    """Write `text` to `path` through a temporary file beside it; parents are made.
+    """Write `text` in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"), overwrite, durable)
+
+
+def write_bytes(path: Path, content: bytes, overwrite: bool = True, durable: bool = True) -> None:
+    """Write `content` to `path` through a temporary file beside it; parents are made.
 
     With `durable` it is on disk when this returns, as a record must be and a sign of progress need not.
     Raises FileExistsError if `path` exists and `overwrite` is false; of several writers at once one wins.
@@ -15,8 +20,8 @@ def write_text(path: Path, text: str, overwrite: bool = True, durable: bool = Tr
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
