@@ -24,6 +24,7 @@ RULES = {
         *("torch", "numpy", "pytorch_lightning"),
         *("wise_lra.data.batch", "wise_lra.results.predictions"),
     },
+    "gradients": {"torch", "pytorch_lightning"},
     "tracking": {"pytorch_lightning", "wandb"},
     "provenance": {"torch"},
     "checkpoints": {"torch", "lightning_fabric"},

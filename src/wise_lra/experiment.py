@@ -21,6 +21,7 @@ from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
+from wise_lra.gradients import GradientNorms
 from wise_lra.grid import claim
 from wise_lra.model import parameter_count
 from wise_lra.pictures import WaveletPictures
@@ -232,6 +233,7 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
         logger=logger,
         callbacks=[
             *watchers,
+            GradientNorms(),
             WaveletPictures(cfg.logger.get("pictures_every", 0)),
             screen,
             *limit,
