@@ -348,9 +348,6 @@ def test_every_bank_under_vmap(name: str) -> None:
     torch.testing.assert_close(torch.func.vmap(there_and_back)(stack), looped)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:There is a performance drop"
-)  # torch maps the gradient of unfold by a loop
 def test_gradients_of_each_filter_under_vmap() -> None:
     x, filters = signal(20), torch.stack([daubechies(4), torch.randn(4, dtype=torch.float64)])
 

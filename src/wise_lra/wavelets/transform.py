@@ -1,18 +1,16 @@
 """The discrete wavelet transform along the length of (batch, length, channels), equal to PyWavelets'.
 
-A band is the signal, filtered, at every second place. Neighbouring places share nearly all their samples, so
-`_BLOCK` of them are computed together as one product of a stretch of signal with a small banded matrix: no dilated
-signal is built, both bands come from one pass, and the work is a matrix product, which processors do best.
+A level continues the signal beyond its ends, and takes the filters' products with it at every second place
+(`trilinear`): linear in length, both bands from one pass, no dilated or zero-stuffed signal.
 """
 
 import torch
 from torch import Tensor
 
 from .filters import FilterBank, quadrature_mirror
+from .trilinear import analyse, synthesise
 
 MODES = ("reflect", "symmetric", "zero", "periodization")
-
-_BLOCK = 16  # coefficients of a band that one product yields; 32 and 64 measured slower
 
 
 def wavedec(x: Tensor, dec_lo: Tensor | FilterBank, level: int, mode: str = "reflect") -> list[Tensor]:
@@ -37,11 +35,12 @@ def wavedec(x: Tensor, dec_lo: Tensor | FilterBank, level: int, mode: str = "ref
 def decomposed(x: Tensor, bank: FilterBank, level: int, mode: str) -> list[Tensor]:
     """Return what `wavedec` returns, for filters whose values need no check."""
     check(x, bank, level, mode)
+    x, dtype = _wide(x), x.dtype
     bands = []
     for _ in range(level):
         x, detail = _analyse(x, bank, mode)
         bands.append(detail)
-    return [x, *reversed(bands)]
+    return [band.to(dtype) for band in (x, *reversed(bands))]
 
 
 def waverec(bands: list[Tensor], dec_lo: Tensor | FilterBank, length: int, mode: str = "reflect") -> Tensor:
@@ -60,10 +59,10 @@ def waverec(bands: list[Tensor], dec_lo: Tensor | FilterBank, length: int, mode:
     if [band.shape[1] for band in bands] != expected:
         found = [band.shape[1] for band in bands]
         raise ValueError(f"bands of lengths {found}: expected {expected} for length={length}, mode={mode!r}")
-    x = bands[0]
+    x = _wide(bands[0])
     for detail, wanted in zip(bands[1:], reversed(lengths[:-1]), strict=True):
-        x = _synthesise(x, detail, bank, mode)[:, :wanted]
-    return x
+        x = _synthesise(x, detail.to(x.dtype), bank, mode)[:, :wanted]
+    return x.to(bands[0].dtype)
 
 
 def max_level(length: int, taps: int) -> int:
@@ -138,6 +137,11 @@ def _lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
     return lengths
 
 
+def _wide(x: Tensor) -> Tensor:
+    """Return ``x`` as float32, or unchanged where it is wider: a coefficient is a sum of many products."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _analyse(x: Tensor, bank: FilterBank, mode: str) -> tuple[Tensor, Tensor]:
     """Split ``x`` once: coefficient k is ``sum_m dec[taps-1-m] * extended[2k + m]``."""
     taps, length = bank.taps, x.shape[1]
@@ -147,79 +151,40 @@ def _analyse(x: Tensor, bank: FilterBank, mode: str) -> tuple[Tensor, Tensor]:
         before = taps // 2 - 1
     else:
         before = taps - 2
-    blocks = -(-count // _BLOCK)
-    needed = 2 * _BLOCK * blocks + taps - 2
-    inside = 2 * count + taps - 2  # what lies beyond is only read for coefficients that are cut off
-    x = _extend(x, before, inside - before - x.shape[1], needed - inside, mode)
-    filters = torch.stack([_spread(bank.dec_lo), _spread(bank.dec_hi)], dim=1).flip(
-        0
-    )  # (taps, 2, channels or 1)
-    bands = _product(x, 2, _banded(filters, 2 * _BLOCK + taps - 2, 2))
-    return bands[..., 0, :][:, :count], bands[..., 1, :][:, :count]
+    x = _extend(x, before, 2 * count + taps - 2 - before - x.shape[1], mode)
+    return analyse(x, *(_spread(filters, x).flip(0) for filters in (bank.dec_lo, bank.dec_hi)))
 
 
 def _synthesise(low: Tensor, high: Tensor, bank: FilterBank, mode: str) -> Tensor:
-    """Join two bands: samples 2q and 2q + 1 are sums over coefficients q to q + taps/2 - 1."""
-    half, count = bank.taps // 2, low.shape[1]
-    skip = 0
+    """Join two bands: the adjoint of `_analyse` for an orthogonal bank, without the samples beyond the ends."""
+    taps, count = bank.taps, low.shape[1]
     if mode == "periodization":
-        before = half // 2
-        skip = 2 * before - half + 1
-        pairs = count + skip
-        ends = before, pairs + half - 1 - count - before
-        low, high = (_extend(band, *ends, 0, mode) for band in (low, high))
+        wrapped = taps // 4  # coefficients beyond either end that reach inside
+        low, high = (_extend(band, wrapped, wrapped, mode) for band in (low, high))
+        inside = slice(2 * wrapped + taps // 2 - 1, 2 * wrapped + taps // 2 - 1 + 2 * count)
     else:
-        pairs = count - half + 1
-    blocks = -(-pairs // _BLOCK)
-    spare = _BLOCK * blocks + half - 1 - low.shape[1]
-    out = None
-    for band, filters in ((low, bank.rec_lo), (high, bank.rec_hi)):
-        polyphase = _spread(filters).unflatten(0, (half, 2)).flip(0)  # (taps/2, 2, channels or 1)
-        part = _product(_extend(band, 0, 0, spare, "zero"), 1, _banded(polyphase, _BLOCK + half - 1, 1))
-        out = part if out is None else out + part
-    assert out is not None
-    return out.flatten(1, 2)[:, skip : 2 * pairs]
+        inside = slice(taps - 2, 2 * count)
+    return synthesise(low, high, *(_spread(filters, low) for filters in (bank.rec_lo, bank.rec_hi)))[
+        :, inside
+    ]
 
 
-def _spread(filters: Tensor) -> Tensor:
-    """Return filters as (taps, channels), or (taps, 1) where all channels share one."""
-    return filters if filters.ndim == 2 else filters.unsqueeze(1)
+def _spread(filters: Tensor, x: Tensor) -> Tensor:
+    """Return ``filters`` as (taps, channels) in the dtype of ``x``."""
+    filters = filters.to(x.dtype)
+    return filters if filters.ndim == 2 else filters.unsqueeze(1).expand(-1, x.shape[2])
 
 
-def _banded(filters: Tensor, size: int, stride: int) -> Tensor:
-    """Return (channels, size, _BLOCK * 2): ``filters`` (taps, 2, channels) from row stride * b on in column b."""
-    taps = filters.shape[0]
-    place = torch.arange(size, device=filters.device)[:, None]
-    place = place - stride * torch.arange(_BLOCK, device=filters.device)
-    inside = (place >= 0) & (place < taps)
-    matrix = filters[place.clamp(0, taps - 1)] * inside[:, :, None, None]
-    return matrix.permute(3, 0, 1, 2).flatten(2)
-
-
-def _product(x: Tensor, stride: int, matrix: Tensor) -> Tensor:
-    """Multiply the stretches of ``x`` (batch, n, channels) by their matrix: (batch, places, 2, channels)."""
-    size = matrix.shape[1]
-    stretches = x.unfold(1, size, stride * _BLOCK)  # (batch, blocks, channels, size)
-    # Sums of many products: float32 at least, whatever autocast would choose.
-    wide = torch.promote_types(x.dtype, torch.float32)
-    with torch.autocast(x.device.type, enabled=False):
-        stretches, matrix = stretches.to(wide), matrix.to(wide)
-        if matrix.shape[0] == 1:
-            out = (matrix[0].mT @ stretches.mT).unflatten(2, (_BLOCK, 2))  # channels stay last
-        else:
-            out = torch.einsum("bncs,cst->bntc", stretches, matrix).unflatten(2, (_BLOCK, 2))
-    return out.flatten(1, 2).to(x.dtype)
-
-
-def _extend(x: Tensor, before: int, after: int, spare: int, mode: str) -> Tensor:
-    """Continue ``x`` by ``before`` and ``after`` samples as ``mode`` says, then by ``spare`` zeros."""
+def _extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
+    """Continue ``x`` by ``before`` and ``after`` samples as ``mode`` says; ``after`` below 0 cuts."""
     if mode == "zero":
-        return torch.nn.functional.pad(x, (0, 0, before, max(after + spare, 0)))
+        return torch.nn.functional.pad(x, (0, 0, before, after))
     n = x.shape[1]
-    left = _reflected(torch.arange(-before, 0, device=x.device), n, mode)
-    right = _reflected(torch.arange(n, n + max(after, 0), device=x.device), n, mode)
-    parts = [x[:, left], x, x[:, right], x.new_zeros(x.shape[0], max(spare, 0), x.shape[2])]
-    return torch.cat([part for part in parts if part.shape[1]], dim=1)
+    left = x[:, _reflected(torch.arange(-before, 0, device=x.device), n, mode)]
+    if after < 0:
+        return torch.cat([left, x[:, :after]], dim=1)
+    right = x[:, _reflected(torch.arange(n, n + after, device=x.device), n, mode)]
+    return torch.cat([left, x, right], dim=1)
 
 
 def _reflected(place: Tensor, n: int, mode: str) -> Tensor:
