@@ -23,7 +23,8 @@ from wise_lra.data.batch import Batch
 from wise_lra.data.made import kind
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.prepare import prepare
-from wise_lra.experiment import build_model, data_settings
+from wise_lra.experiment import build_model
+from wise_lra.preparation import preparation
 
 BACKBONE = "fnet"  # the fastest of preset=quick
 
@@ -75,7 +76,7 @@ def loading(tasks: list[str], seconds: float) -> Table:
 def rates(name: str, root: Path, seconds: float) -> tuple[int, float, float]:
     """Return the batch size of a task, the batches loaded a second, and those trained on, loading included."""
     cfg = compose([f"task={name}", f"backbone={BACKBONE}"])
-    settings = data_settings(name, "quick", [f"data.source={kind(name)}"])
+    settings = preparation(compose([f"task={name}", f"data.source={kind(name)}"]))
     task, size = settings["task"], int(cfg.recipe.batch_size)
     split = PackedSplit(prepare(**settings | {"root": root}).folder, "train", task)
     orders = np.random.default_rng(0).integers(len(split), size=(64, size))

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wise_lra.configuration import TASKS
+from wise_lra.grid.places import preset_for
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
     chosen = parse_options()
     console = Console(width=None if sys.stdout.isatty() else 170)
     try:
-        wanted = settings(chosen)
+        wanted = settings(chosen, console)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,7 +47,9 @@ def parse_options() -> argparse.Namespace:
     )
     option = parser.add_argument
     option("--tasks", default="", help="with commas between; by default all five")
-    option("--preset", default="", help="whose sizes the data have: quick (by default), lra or paper")
+    option(
+        "--preset", default="", help="whose sizes: quick, lra or paper; by default as reproduce.py chooses"
+    )
     option("--source", default="", help="auto (by default), release, generated or standin")
     option("--archives", default="", help="a folder of archives of the real data, or of what they unpack to")
     option("--release", default="", help="LRA's release: the archive, or the folder that it unpacks to")
@@ -62,16 +65,23 @@ def parse_options() -> argparse.Namespace:
     return chosen
 
 
-def settings(chosen: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Return the arguments of `prepare` for every task. Raises ValueError on an unknown task or setting."""
+def settings(chosen: argparse.Namespace, console: Console) -> dict[str, dict[str, Any]]:
+    """Return the arguments of `prepare` for every task, and say whose sizes they are.
+
+    Raises ValueError on an unknown task or setting, and on a source that a task does not have.
+    """
     tasks = [task for task in (chosen.tasks or ",".join(TASKS)).split(",") if task]
     if unknown := [task for task in tasks if task not in TASKS]:
         raise ValueError(f"task {', '.join(unknown)}: unknown, expected some of {', '.join(TASKS)}")
-    from wise_lra.experiment import data_settings
+    from wise_lra.devices import visible_gpus
+    from wise_lra.preparation import preparations
 
-    given = {"source": chosen.source} if chosen.source else {}
-    given |= {key: Path(value) for key in ("archives", "release", "root") if (value := getattr(chosen, key))}
-    return {task: data_settings(task, chosen.preset or "quick", chosen.overrides) | given for task in tasks}
+    preset, why = preset_for(chosen.preset, [] if chosen.preset else visible_gpus())
+    source = [f"data.source={chosen.source}"] if chosen.source else []
+    found = preparations(tasks, preset, [*chosen.overrides, *source])
+    console.print(f"preset={preset}: {why}", soft_wrap=True)
+    given = {key: Path(value) for key in ("archives", "release", "root") if (value := getattr(chosen, key))}
+    return {task: arguments | given for task, arguments in found.items()}
 
 
 def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:

@@ -85,21 +85,19 @@ def parse_options() -> argparse.Namespace:
 
 def visible_gpus() -> list[str]:
     """Return the names of the visible GPUs; called aside, for torch is large."""
-    import torch
+    from wise_lra.devices import visible_gpus
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[:count] or [str(index) for index in range(count)]
+    return visible_gpus()
 
 
 def plan(preset: str, wishes: Wishes, overrides: Sequence[str], sources: Sequence[str]) -> Plan:
     """Check all settings, then prepare the data of each task; called aside, for it imports torch and Lightning."""
     from wise_lra.configuration import compose
     from wise_lra.data.prepare import prepare
-    from wise_lra.experiment import data_settings
+    from wise_lra.preparation import preparations
     from wise_lra.run import preset_label
 
-    settings = {task: data_settings(task, preset, [*overrides, *sources]) for task in wishes.tasks}
+    settings = preparations(wishes.tasks, preset, [*overrides, *sources])
     labels, data, unprepared = {}, {}, {}
     grid = cells(preset, dict.fromkeys(wishes.tasks, ""), wishes.backbones, wishes.attentions, [0])
     for cell in grid if overrides else []:

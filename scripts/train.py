@@ -22,7 +22,7 @@ Often changed (KEY=VALUE):
 import logging
 import sys
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose, options
+from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
 
 SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
 
@@ -90,6 +90,7 @@ def hydra_main() -> int:
     import hydra
     from omegaconf import DictConfig
 
+    sys.argv[1:] = opened(sys.argv[1:])
     statuses: list[int] = []
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")

@@ -109,6 +109,8 @@ MISTAKES = [
     (["backbone=vanilla", "attention=none"], "attention=none", "softmax"),
     (["attention=none"], "attention=none", "softmax"),
     (["data.source=magic"], "data.source=magic", "standin"),
+    (["data.standin=5"], "data.standin=5", "data.standin.train=2000"),
+    (["data.stadin.train=5"], "data.stadin.train=5", "data.standin"),
     (["trainer.accelerator=tpu"], "trainer.accelerator=tpu", "gpu"),
     (["seed=x"], "seed=x", "whole number"),
     (["recipe.steps=0"], "recipe.steps=0", "1 or more"),
@@ -125,6 +127,14 @@ def test_a_mistake_is_named(overrides: list[str], named: str, expected: str) -> 
     assert named in message
     assert expected in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_settings_of_stand_ins_and_generators_need_no_plus(plus: str) -> None:
+    given = [f"{plus}data.standin={{train:5,test:6}}", f"{plus}data.standin.validation=7"]
+    cfg = compose(["task=listops", *given, f"{plus}data.generated.max_length=200"])
+    assert cfg.data.standin == {"train": 5, "test": 6, "validation": 7}
+    assert (cfg.data.generated.max_length, cfg.data.generated.min_length) == (200, 100)
 
 
 @pytest.mark.parametrize("override", ["recipe.stepz=5", "wavelet.level=9", "heads.number=3"])

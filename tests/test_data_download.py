@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 from wise_lra.data import download
-from wise_lra.data.download import Upstream, fetch, require_space, unreachable
+from wise_lra.data.download import Upstream, asked, fetch, require_space
+from wise_lra.data.prepare import prepare
+from wise_lra.data.task import Task
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -139,11 +142,11 @@ def test_a_full_disk_is_found_before_the_download(tmp_path, server, monkeypatch)
     require_space(tmp_path / "not" / "there", 1, "this")
 
 
-def test_unreachable_says_why_and_soon(server, monkeypatch):
-    assert unreachable(server.address) == ""
+def test_whoever_does_not_answer_says_why_and_soon(server, monkeypatch):
+    assert asked(server.address) == ""
     server.status = 403
-    assert "403" in unreachable(server.address)
-    assert "refused" in unreachable("http://127.0.0.1:9/")
+    assert "403" in asked(server.address)
+    assert "refused" in asked("http://127.0.0.1:9/")
     over = threading.Event()
 
     def silent(*_: object, **__: object) -> None:
@@ -152,6 +155,47 @@ def test_unreachable_says_why_and_soon(server, monkeypatch):
 
     monkeypatch.setattr(download.urllib.request, "urlopen", silent)
     begin = time.monotonic()
-    assert unreachable(server.address, 0.1) == "no answer within 0.1 s"
+    assert asked(server.address, 0.1) == "no answer within 0.1 s"
     assert time.monotonic() - begin < 5
     over.set()
+
+
+@pytest.fixture
+def firewall() -> Iterator[str]:
+    """An address whose packets are dropped: its queue of connections is full, and nobody accepts any."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(silent.getsockname())
+        yield f"http://127.0.0.1:{silent.getsockname()[1]}/all.tar.gz"
+        for one in waiting:
+            one.close()
+
+
+def test_behind_a_silent_firewall_all_tasks_together_take_less_than_five_seconds(
+    tmp_path, firewall, monkeypatch
+):
+    tasks = [
+        Task("text", 257, 512, 2),
+        Task("image", 256, 1024, 10, padded=False),
+        Task("retrieval", 257, 512, 2, documents=2),
+        Task("listops", 16, 2000, 10),
+        Task("pathfinder", 256, 1024, 2, padded=False),
+    ]
+    for upstream in download.PUBLISHED:
+        monkeypatch.setitem(vars(upstream), "address", firewall)
+    download._answers.cache_clear()
+    begin = time.monotonic()
+    for task in tasks:
+        with pytest.raises(
+            FileNotFoundError, match=r"cannot be reached \(no answer within 2 s\); fetch http://"
+        ):
+            prepare(task, root=tmp_path, source="release")
+    few = {"train": 9, "validation": 9, "test": 9}
+    for task in tasks[:2]:
+        assert prepare(task, root=tmp_path, standin=few).manifest["variant"] == "stand-in"
+    assert 1.5 < time.monotonic() - begin < 5
+    download._answers.cache_clear()

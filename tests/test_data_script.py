@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 from upstream import unpack
 
+from wise_lra import devices
 from wise_lra.data import look, prepare, source
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Task
+from wise_lra.grid.places import preset_for
 
 ROOT = Path(__file__).parents[1]
-FEW = ["+data.standin.train=12", "+data.standin.validation=3", "+data.standin.test=4"]
+FEW = ["data.standin={train: 12, validation: 3}", "data.standin.test=4"]
 
 
 def loaded(name: str) -> ModuleType:
@@ -66,6 +68,17 @@ def test_the_summary_tells_what_was_prepared(run, tmp_path):
     assert "because it was prepared before" in again
 
 
+@pytest.mark.parametrize(("gpus", "preset"), [([], "quick"), (["0"], "paper")])
+def test_without_a_preset_it_chooses_as_reproduce_does_and_says_so(run, monkeypatch, tmp_path, gpus, preset):
+    monkeypatch.setattr(devices, "visible_gpus", lambda: gpus)
+    few = ["data.generated={train: 9, validation: 9, test: 9}"]
+    code, out, _ = run("--tasks", "listops", "--source", "generated", *few)
+    assert code == 0
+    assert out.startswith(f"preset={preset}: {preset_for('', gpus)[1]}\n")
+    manifest = prepare.packed(next(path for path in (tmp_path / "listops").iterdir() if path.is_dir()))
+    assert manifest["settings"]["max_length"] == {"quick": 256, "paper": 2000}[preset]
+
+
 def test_damage_is_told_by_verify_alone(run, tmp_path):
     run("--tasks", "image", *FEW)
     path = next(tmp_path.glob("image/*/test.tokens.npy"))
@@ -91,7 +104,12 @@ def test_rejected_lines_are_counted_by_reason(run, tmp_path):
         (["--tasks", "txt"], 2, "task txt: unknown, expected some of listops, text"),
         (["--tasks", "text", "--preset", "quik"], 2, "quik"),
         (["--tasks", "text", "data.sed=1"], 2, "data.sed"),
-        (["--tasks", "text", "--source", "generated"], 1, "data.source='generated': expected one of"),
+        (
+            ["--source", "generated"],
+            2,
+            "text, retrieval, image cannot be generated; leave them out (TASKS=list",
+        ),
+        (["--tasks", "text", "--source", "generated"], 2, "cannot be generated; take another of auto, rel"),
         (["--tasks", "image", "--source", "release"], 1, "cannot be reached (no network); fetch https://"),
     ],
 )

@@ -32,6 +32,7 @@ _CHOICES = {
 }
 _OPTIONAL = ("trainer.threads", "data.validation_examples", "data.test_examples")
 _WHOLE = ("seed", "data.seed", "trainer.workers", *_OPTIONAL)
+_FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
 _FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
 
 
@@ -77,9 +78,15 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            return hydra_compose("train", overrides=list(overrides))
+            return hydra_compose("train", overrides=opened(overrides))
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_explained(str(error), overrides)) from None
+
+
+def opened(overrides: Sequence[str]) -> list[str]:
+    """Return overrides as Hydra wants them: a key that a node does not have yet takes "++" before it."""
+    free = re.compile(rf"\+*(?=({'|'.join(map(re.escape, _FREE))})[.=])")
+    return [free.sub("++", override, count=1) if free.match(override) else override for override in overrides]
 
 
 def _explained(message: str, overrides: Sequence[str]) -> str:
@@ -165,6 +172,9 @@ def _check_values(cfg: dict[str, Any]) -> None:
         value = _at(cfg, key)
         if value is not None and str(value) not in allowed:
             raise ConfigurationError(f"{key}={value}: expected one of {', '.join(allowed)}")
+    for key in _FREE:
+        if not isinstance(value := _at(cfg, key), dict):
+            raise ConfigurationError(f"{key}={value}: expected settings, as in {key}.train=2000")
     for key in _WHOLE:
         value = _at(cfg, key)
         least = 1 if key in _OPTIONAL else 0

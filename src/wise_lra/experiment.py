@@ -4,7 +4,6 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from wise_lra.grid import claim
 from wise_lra.model import parameter_count
 from wise_lra.pictures import WaveletPictures
 from wise_lra.predicting import Predicting
+from wise_lra.preparation import preparation
 from wise_lra.progress import History, Screen, Throughput, peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.results import record as records
@@ -42,14 +42,6 @@ log = logging.getLogger(__name__)
 
 class Refused(RuntimeError):
     """A run that cannot, or must not, be trained as configured."""
-
-
-def data_settings(task: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the keyword arguments of `prepare` for a task and a preset.
-
-    Raises ConfigurationError on an unknown task, preset or override.
-    """
-    return _preparation(compose([f"task={task}", f"preset={preset}", *overrides]))
 
 
 def train(cfg: DictConfig) -> Record:
@@ -109,15 +101,8 @@ def _opened(cfg: DictConfig) -> Run:
             raise Refused(
                 f"data.folder={cfg.data.folder}: no prepared data there; `make data` makes some"
             ) from None
-    prepared = prepare(**_preparation(cfg))
+    prepared = prepare(**preparation(cfg))
     return Run(cfg, prepared.folder, prepared.manifest)
-
-
-def _preparation(cfg: DictConfig) -> dict[str, Any]:
-    data = plain_dict(cfg)["data"]
-    same = {key: data[key] for key in ("source", "protocol", "generated", "standin", "seed")}
-    places = {key: Path(data[key]) if data[key] else None for key in ("root", "archives", "release")}
-    return {"task": instantiate(cfg.task), **same, **places}
 
 
 def _trained(run: Run) -> Record:

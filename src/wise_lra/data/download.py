@@ -7,7 +7,9 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
@@ -17,6 +19,7 @@ Progress = Callable[[str, int, int | None], None]
 log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
+_PATIENCE = 2.0  # seconds for a first answer, so that with the imports an error comes within five
 _TIMEOUT = 10.0  # seconds without a byte after which a connection counts as broken
 _BREAKS = 5  # breaks in a row after which a download is given up; what has come is kept
 _SPARE = 1 << 28  # bytes of disk to leave free
@@ -51,7 +54,26 @@ LRA_RELEASE = Upstream(
 )
 
 
-def unreachable(address: str, seconds: float = 3.0) -> str:
+PUBLISHED = (IMDB, CIFAR10, LRA_RELEASE)
+
+
+def unreachable(upstream: Upstream) -> str:
+    """Return why the address of one of `PUBLISHED` does not answer; "" if it does.
+
+    The first call asks all of them, at once, and the process remembers: where nothing answers, five tasks wait no
+    longer than one.
+    """
+    return _answers()[upstream.name]
+
+
+@cache
+def _answers() -> dict[str, str]:
+    with ThreadPoolExecutor(len(PUBLISHED)) as pool:
+        reasons = pool.map(asked, [upstream.address for upstream in PUBLISHED])
+        return {upstream.name: reason for upstream, reason in zip(PUBLISHED, reasons, strict=True)}
+
+
+def asked(address: str, seconds: float = _PATIENCE) -> str:
     """Return why an address does not answer within so many seconds, name resolution included; "" if it does."""
     answer = [f"no answer within {seconds:g} s"]
 
@@ -63,7 +85,9 @@ def unreachable(address: str, seconds: float = 3.0) -> str:
         except urllib.error.HTTPError as error:
             answer[0] = str(error)
         except urllib.error.URLError as error:
-            answer[0] = str(error.reason)
+            answer[0] = answer[0] if isinstance(error.reason, TimeoutError) else str(error.reason)
+        except TimeoutError:
+            pass
         except (OSError, HTTPException) as error:
             answer[0] = str(error)
 

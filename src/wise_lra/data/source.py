@@ -84,11 +84,11 @@ class Choice:
 
 def allowed(task: str) -> tuple[str, ...]:
     """Return the values of data.source that a task has."""
-    return ("auto", "release", made.kind(task))
+    return tuple(kind for kind in KINDS if kind != "generated" or task in made.GENERATED)
 
 
 def choose(wish: Wish) -> Choice:
-    """Return the source to prepare a task from, and why; reads no data, and asks an address for 3 seconds at most.
+    """Return the source to prepare a task from, and why; reads no data, and asks addresses for seconds at most.
 
     Raises ValueError on a source that the task does not have and on impossible settings, and FileNotFoundError
     where the release is asked for and is neither in the places given nor to be had.
@@ -103,7 +103,9 @@ def choose(wish: Wish) -> Choice:
     if wish.protocol not in text.PROTOCOLS:
         raise ValueError(f"data.protocol={wish.protocol!r}: expected one of {', '.join(text.PROTOCOLS)}")
     own = _own(wish)
-    if wish.source == made.kind(name):
+    if wish.source == "standin" and own.kind == "generated":
+        return Choice(own, "it needs no stand-in: the generator follows LRA's definition")
+    if wish.source in ("generated", "standin"):
         return Choice(own, f"data.source={wish.source}")
     if wish.source == "auto" and own.kind == "generated" and own.variant:
         return Choice(own, f"LRA's release has no examples of these settings ({own.variant})")
@@ -155,7 +157,7 @@ def _found(wish: Wish) -> Choice | None:
 def _fetched(wish: Wish) -> Choice:
     """Return the real data, to be fetched. Raises FileNotFoundError if they cannot be."""
     upstream = real.upstream(wish.task)
-    if reason := unreachable(upstream.address):
+    if reason := unreachable(upstream):
         raise FileNotFoundError(
             f"{wish.task.name}: {upstream.name} is not there, and {upstream.address} cannot be reached ({reason}); "
             f"{by_hand(upstream, wish.root)}, or name a folder that holds it by data.archives, "
@@ -172,7 +174,7 @@ def _fetched_or_own(wish: Wish, own: Source) -> Choice:
     if wish.task.name not in real.SMALL:
         size = f"{upstream.bytes / 1e9:.1f} GB"
         return Choice(own, f"the real data were not found; data.source=release fetches their {size}")
-    if reason := unreachable(upstream.address):
+    if reason := unreachable(upstream):
         return Choice(
             own, f"{upstream.name} was not found and {upstream.address} cannot be reached ({reason})"
         )
