@@ -1,18 +1,20 @@
 """Oracle: an unbroken run's record; checkpoints that are broken, or written to a disk that is full, on purpose."""
 
+import contextlib
 import errno
 import logging
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_training import command, folder, lasting, train, wait_for
+from test_training import ROOT, command, folder, lasting, train, wait_for
 
 from wise_lra.checkpoints import LAST, PREVIOUS, SafeCheckpoints, newest
 from wise_lra.results.record import read_all
@@ -97,3 +99,78 @@ def test_a_run_killed_at_random_moments_ends_as_an_unbroken_one(
     assert train(folder, tmp_path / "whole", *more).returncode == 0
     whole = read_all(tmp_path / "whole" / "records")[0]
     assert lasting(killed_and_finished(folder, tmp_path / "killed", kills, *more)) == lasting(whole)
+
+
+SLICE = [  # all 20 cells of quick, their budgets cut
+    *("--preset", "quick", "--source", "standin", "--jobs", "2", "logger=csv"),
+    *("recipe.steps=60", "recipe.validate_every=10", "data.validation_examples=50", "data.test_examples=100"),
+]
+
+
+def reproduction(place: Path) -> list[str]:
+    places = ["--records", str(place / "records"), "--runs", str(place / "runs")]
+    root = place.parent / "data"
+    return [sys.executable, str(ROOT / "scripts/reproduce.py"), *places, *SLICE, f"data.root={root}"]
+
+
+def alive(session: int) -> dict[int, bool]:
+    """Return the processes of a session, and whether each trains a cell."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            own = int((path / "stat").read_text().rpartition(")")[2].split()[3])
+            if own == session:
+                found[int(path.name)] = b"train.py" in (path / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def weights(place: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {
+        str(path.relative_to(place)): torch.load(path, weights_only=True)["state_dict"]
+        for path in (place / "runs").rglob("best.ckpt")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes of a session in /proc")
+def test_a_grid_killed_at_20_random_moments_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    """Everything at once (a power cut), the grid alone (its cells live on), or one cell alone."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    begin = time.perf_counter()
+    subprocess.run(reproduction(whole), check=True, stdout=subprocess.DEVNULL)
+    moments, seconds, kills = random.Random(0), time.perf_counter() - begin, []
+    while len(kills) < 20:
+        running = subprocess.Popen(reproduction(broken), stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(moments.uniform(0, seconds / 10))
+        session = alive(running.pid)
+        victims = {
+            "all": list(session),
+            "grid": [running.pid],
+            "cell": [pid for pid, trains in session.items() if trains and pid != running.pid][:1],
+        }
+        kind = moments.choice(list(victims))
+        if running.poll() is None and victims[kind]:
+            kills.append(kind)
+        for pid in victims[kind]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if kind == "cell":
+            time.sleep(1)
+            running.send_signal(signal.SIGTERM)
+        running.wait(120)
+        if len(read_all(broken / "records")) == 20:
+            break
+    subprocess.run(reproduction(broken), check=True, stdout=subprocess.DEVNULL)
+    unbroken, mended = (
+        {r.path(Path()): lasting(r) for r in read_all(p / "records")} for p in (whole, broken)
+    )
+    assert len(unbroken) == 20
+    assert len(kills) == 20, f"the grid ended after {len(kills)} kills: cut them closer together"
+    assert mended == unbroken
+    kept, again = weights(whole), weights(broken)
+    assert kept.keys() == again.keys()
+    for run, state in kept.items():
+        assert all(torch.equal(state[name], again[run][name]) for name in state), run
+    assert not list(broken.rglob("*.tmp"))
