@@ -93,6 +93,19 @@ def test_lifting_draws_the_hat_of_the_five_three_wavelet() -> None:
     np.testing.assert_allclose(hat, np.sqrt(1.5) * (1 - abs(np.arange(-63, 64)) / 64), rtol=1e-3)
 
 
+def test_functions_stand_where_they_stood_before_training() -> None:
+    """A lifting step that is hardly there lengthens the support, and moves nothing."""
+    bank = BiorthogonalBank(8, 1)
+    time, low, _ = functions(bank)
+    peak = time[abs(low[:, 0]).argmax()]
+    with torch.no_grad():
+        bank.predict += 1e-6
+        bank.update += 1e-6
+    longer, wider, _ = functions(bank)
+    assert len(longer) > len(time)
+    assert longer[abs(wider[:, 0]).argmax()] == peak
+
+
 @pytest.mark.parametrize("bank", every_bank(), ids=lambda bank: type(bank).__name__)
 def test_every_bank_is_measured_and_left_as_it_was(bank: Bank) -> None:
     before, level = {k: v.clone() for k, v in bank.state_dict().items()}, bank.level

@@ -27,19 +27,19 @@ def functions(bank: Bank, level: int = _CASCADE) -> tuple[np.ndarray, np.ndarray
     """Return time (points,), scaling and wavelet function (points, channels), each of unit energy.
 
     The cascade algorithm: a unit impulse in a band of `level` levels, reconstructed, is the function, sampled
-    2^level times a unit of time, which begins where the first of the two does. A learned lifting is not linear: its
-    functions are the answers to impulses of height one.
+    2^level times a unit of time, which begins at the impulse: so functions that reach further after training stand
+    where they stood. A learned lifting is not linear: its functions are the answers to impulses of height one.
     """
-    low, high = _impulses(bank, level)
+    low, high, origin = _impulses(bank, level)
     inside = np.flatnonzero(np.maximum(abs(low), abs(high)).max(axis=1) > 0)
     first, last = (inside[0], inside[-1] + 1) if len(inside) else (0, len(low))
     low, high = (_unit(band[first:last]) * 2 ** (level / 2) for band in (low, high))
-    return np.arange(last - first) / 2**level, low, high
+    return (np.arange(first, last) - origin) / 2**level, low, high
 
 
 def responses(bank: Bank, points: int = 513) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return frequency (points,) in cycles a sample, 0 to 1/2, and |H| and |G| (points, channels) of synthesis."""
-    low, high = _impulses(bank, 1)
+    low, high, _ = _impulses(bank, 1)
     size = max(2 * (points - 1), len(low))
     size += -size % (2 * (points - 1))
     every = size // (2 * (points - 1))
@@ -92,8 +92,8 @@ def energies(model: nn.Module, forward: Callable[[], Any]) -> np.ndarray:
     return (share / share.sum(dim=1, keepdim=True)).cpu().numpy()
 
 
-def _impulses(bank: Bank, level: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (length, channels) reconstructed from an impulse in the low band, and from one in the high band."""
+def _impulses(bank: Bank, level: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return (length, channels) reconstructed from an impulse in the low band, and in the high, and its place."""
     own = _copy(bank, level).double()
     parameters = list(own.parameters())
     channels = parameters[0].shape[1] if parameters else 1
@@ -108,7 +108,7 @@ def _impulses(bank: Bank, level: int) -> tuple[np.ndarray, np.ndarray]:
         bands[place][:, lengths[place] // 2] = 1
         with torch.no_grad():
             answers.append(own.reconstruct(bands, length)[0].numpy())
-    return answers[0], answers[1]
+    return answers[0], answers[1], lengths[0] // 2 << level
 
 
 def _copy(bank: Bank, level: int) -> Bank:
