@@ -5,16 +5,15 @@ python scripts/prepare_data.py show task=pathfinder        saves a picture; of t
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from wise_lra.bars import bars
 from wise_lra.configuration import TASKS
 from wise_lra.grid.places import preset_for
 
@@ -89,23 +88,7 @@ def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:
     from wise_lra.data.packed import verify
     from wise_lra.data.prepare import prepare
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[done]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        log_to(console)
-        shown: dict[str, TaskID] = {}
-
-        def progress(what: str, done: int, total: int | None) -> None:
-            if what not in shown:
-                shown[what] = bars.add_task(what, done="")
-            rate = bars.tasks[shown[what]].speed or 0
-            text = f"{amount(what, done)} of {amount(what, total)}" if total else amount(what, done)
-            bars.update(shown[what], completed=done, total=total, done=f"{text}, {amount(what, rate)}/s")
-
+    with bars(console) as progress:
         try:
             found = prepare(**arguments, progress=progress)
             if hashed:
@@ -114,11 +97,6 @@ def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:
         except (ValueError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return None
-
-
-def amount(what: str, number: float) -> str:
-    """Return a number of bytes of an archive, or of examples, for people."""
-    return f"{number / 1e6:,.1f} MB" if what.startswith(("downloading", "reading")) else f"{number:,.0f}"
 
 
 def summary(manifests: dict[str, dict[str, Any]]) -> Table:
@@ -164,18 +142,6 @@ def show(arguments: dict[str, Any], folder: Path, split: str, count: int, consol
         path = folder.with_name(f"{folder.name}-{split}.png")
         look.picture(task, folder, split, count or 60).save(path)
         console.print(f"{task.name}: {path}", soft_wrap=True)
-
-
-def log_to(console: Console) -> None:
-    """Send what the project logs through the console, so that lines and bars do not overwrite each other."""
-
-    class Printed(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.print(Text(record.getMessage()), soft_wrap=True)
-
-    logger = logging.getLogger("wise_lra")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [Printed()]
 
 
 if __name__ == "__main__":

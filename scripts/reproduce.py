@@ -4,7 +4,6 @@ python scripts/reproduce.py --preset quick --tasks image,text --seeds 0..4 recip
 """
 
 import argparse
-import logging
 import os
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
+from wise_lra.bars import bars
 from wise_lra.configuration import options as known
 from wise_lra.grid.aside import aside
 from wise_lra.grid.cells import cells
@@ -104,32 +103,14 @@ def plan(preset: str, wishes: Wishes, overrides: Sequence[str], sources: Sequenc
         axes = [f"{axis}={getattr(cell, axis)}" for axis in ("preset", "task", "backbone", "attention")]
         labels[cell.task, cell.backbone, cell.attention] = preset_label(compose([*axes, *overrides]))
     console = Console()
-    with console.status("preparing data") as status:
-        _log_to(console)
-        for task, arguments in settings.items():
-            try:
-                prepared = prepare(
-                    **arguments,
-                    progress=lambda what, done, total: status.update(
-                        f"{what}: {done:,}" + (f" of {total:,}" if total else "")
-                    ),
-                )
-                data[task] = prepared.folder, prepared.manifest["variant"]
-            except (ValueError, OSError) as error:
-                unprepared[task] = str(error)
+    for task, arguments in settings.items():
+        try:
+            with bars(console) as progress:
+                prepared = prepare(**arguments, progress=progress)
+            data[task] = prepared.folder, prepared.manifest["variant"]
+        except (ValueError, OSError) as error:
+            unprepared[task] = str(error)
     return Plan(data, unprepared, labels)
-
-
-def _log_to(console: Console) -> None:
-    """Send what the project logs through the console, so that lines and status do not overwrite each other."""
-
-    class Printed(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.print(Text(record.getMessage()), soft_wrap=True)
-
-    logger = logging.getLogger("wise_lra")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(Printed())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +141,28 @@ def test_a_full_disk_is_found_before_the_download(tmp_path, server, monkeypatch)
     assert not (tmp_path / "all.tar.gz.part").exists()
     monkeypatch.undo()
     require_space(tmp_path / "not" / "there", 1, "this")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_disk_that_fills_up_meanwhile_is_named_and_not_tried_again(tmp_path, server):
+    part = tmp_path / "all.tar.gz.part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: .*all\.tar\.gz\.part; what has come stays"):
+        fetch(upstream(server), tmp_path)
+    assert len(server.ranges) == 1
+    assert not (tmp_path / "all.tar.gz").exists()
+
+
+def test_what_is_downloaded_is_told_before_it_is_asked_for(tmp_path, server, caplog):
+    caplog.set_level("INFO")
+    server.breaks = [1_000_000, 0, 0, 0, 0, 0]
+    with pytest.raises(OSError, match="run again"):
+        fetch(upstream(server), tmp_path)
+    told = f"downloading all.tar.gz from {server.address} to {tmp_path}: 0.00 GB"
+    assert caplog.messages[0] == told
+    caplog.clear()
+    fetch(Upstream("all.tar.gz", server.address, 3_000_000_000, DIGEST), tmp_path)
+    assert caplog.messages[0] == told.replace("0.00 GB", "3.00 GB, 0.00 GB of which are there")
 
 
 def test_whoever_does_not_answer_says_why_and_soon(server, monkeypatch):

@@ -1,17 +1,23 @@
 """Oracle: small archives in upstream's layout; what must be taken follows from what was put where."""
 
 import errno
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from upstream import pack, unpack
 
 from wise_lra.data import packed, pathfinder, prepare, source
@@ -179,6 +185,14 @@ def test_the_release_of_listops_is_for_those_who_want_lras_lengths(tmp_path):
     assert (found.manifest["source"], found.manifest["variant"]) == ("lra_release.gz", "")
 
 
+def test_the_length_of_pathfinder_says_the_size_of_its_images(tmp_path):
+    few = FEW | {"contour_length": 6}
+    made = prepare.prepare(Task("pathfinder", 256, 4096, 2, padded=False), root=tmp_path, generated=few)
+    assert (made.manifest["settings"]["size"], made.manifest["variant"]) == (64, "64-easy")
+    with pytest.raises(ValueError, match=r"task\.length=1000: expected one of 1024, 4096, 16384, 65536"):
+        prepare.prepare(Task("pathfinder", 256, 1000, 2, padded=False), root=tmp_path)
+
+
 def test_protocols_lie_apart_and_lras_warns(tmp_path, caplog):
     unpack(tmp_path, REVIEWS)
     held_out, lra = prepared("text", tmp_path), prepared("text", tmp_path, protocol="lra")
@@ -210,6 +224,7 @@ def test_protocols_lie_apart_and_lras_warns(tmp_path, caplog):
         ("retrieval", {"standin": {"subjects": 9}}, "subjects=9: expected 2 to 8"),
         ("listops", {"generated": {"max_length": 200}}, r"data\.generated\.max_length=200: expected at most"),
         ("pathfinder", {"generated": {"size": 64}}, r"data\.generated\.size=64: expected the root of"),
+        ("pathfinder", {"generated": {"size": 33}}, r"data\.generated\.size=33: expected the root of"),
         ("pathfinder", {"generated": {"contour_length": 2}}, "contour_length=2: expected 3 or more"),
         ("text", {"seed": -1}, r"data\.seed=-1"),
         (
@@ -277,6 +292,93 @@ def test_a_download_that_breaks_gives_way_to_the_stand_in_but_a_wrong_one_does_n
     assert "could not be fetched (the connection closed early)" in caplog.text
 
 
+GOOD = b"1.0\ta\tb\tone\ttwo\n"
+FAULTS = [
+    ("text", "aclImdb_v1.tar.gz", REVIEWS, ("../out.txt",), r"refused, the member .*out.* points outside"),
+    (
+        "image",
+        "cifar-10-binary.tar.gz",
+        PICTURES,
+        ("/etc/cron.d/out",),
+        r"refused, the member .*out.* points outside",
+    ),
+    (
+        "image",
+        "cifar-10-binary.tar.gz",
+        PICTURES | {"cifar-10-batches-bin/test_batch.bin": bytes([10]) + bytes(3072)},
+        (),
+        r"test_batch\.bin is not CIFAR-10's: label 10, expected 0 to 9",
+    ),
+    (
+        "image",
+        "cifar-10-binary.tar.gz",
+        PICTURES | {"cifar-10-batches-bin/test_batch.bin": b""},
+        (),
+        r"test_batch\.bin is not CIFAR-10's: 0 bytes",
+    ),
+    (
+        "listops",
+        "lra_release.gz",
+        EXPRESSIONS
+        | {"lra_release/lra_release/listops-1000/basic_val.tsv": LINE + b"( [MIN \xff ) ]\t3\r\n"},
+        (),
+        r"basic_val\.tsv:3: .*byte 0xff",
+    ),
+]
+
+
+@pytest.mark.parametrize(("task", "name", "files", "outside", "message"), FAULTS)
+def test_a_fault_of_the_source_is_named_and_leaves_nothing(tmp_path, task, name, files, outside, message):
+    pack(tmp_path / name, files, *map(tarfile.TarInfo, outside))
+    with pytest.raises(ValueError, match=rf"(?s){name}.*{message}"):
+        prepare.prepare(Task(task, TASKS[task].vocabulary, 2000, 10, padded=False), root=tmp_path)
+    assert not [path for path in (tmp_path / task).iterdir() if path.is_dir()]
+
+
+def test_bytes_that_are_not_utf_8_are_tokens_as_all_others(tmp_path):
+    """LRA reads bytes and never decodes them, so there is nothing to reject: byte + 1 for each."""
+    unpack(tmp_path, REVIEWS | {"aclImdb/train/neg/0_7.txt": b"caf\xe9 \xff\xfe"})
+    unpack(tmp_path, PAIRS | {"new_aan_pairs.test.tsv": b"1.0\ta\tb\t\xff\xc3\ttwo\n"})
+    for task, split, expected in (("text", "train", b"caf\xe9 \xff\xfe"), ("retrieval", "test", b"\xff\xc3")):
+        made = prepared(task, tmp_path)
+        document = PackedSplit(made.folder, split, TASKS[task]).documents(0)[0]
+        assert (document - 1).astype(np.uint8).tobytes() == expected
+        assert not made.manifest["rejected"]
+
+
+def test_lines_without_columns_or_label_are_counted_by_reason(tmp_path):
+    bad = GOOD + b"1.0\ta\tb\tone\n" + b"2.0\ta\tb\tone\ttwo\n" + b"\n"
+    unpack(tmp_path, PAIRS | {"new_aan_pairs.train.tsv": bad})
+    made = prepared("retrieval", tmp_path)
+    assert made.manifest["rejected"] == {"not five columns": 2, "label is not 0.0 or 1.0": 1}
+    assert made.manifest["splits"]["train"]["examples"] == 1
+
+
+def test_images_without_a_byte_are_counted_and_left_out(tmp_path):
+    above, files = "lra_release/lra_release/pathfinder32/curv_contour_length_14", {}
+    for number in range(21):
+        png = io.BytesIO()
+        Image.new("L", (32, 32), number).save(png, "png")
+        files[f"{above}/imgs/0/sample_{number}.png"] = png.getvalue() if number != 5 else b""
+    lines = [f"imgs/0 sample_{n}.png {n} {n % 2} 1.0 14 4 2 0.5 1 1\n" for n in range(21)]
+    files[f"{above}/metadata/0.npy"] = "".join(lines).encode()
+    pack(tmp_path / "lra_release.gz", files)
+    made = prepare.prepare(TASKS["pathfinder"], root=tmp_path)
+    assert made.manifest["source"] == "lra_release.gz"
+    assert made.manifest["rejected"] == {"empty file imgs/0/sample_5.png": 1}
+    assert [facts["examples"] for facts in made.manifest["splits"].values()] == [16, 2, 2]
+
+
+def test_a_disk_without_room_is_found_before_anything_is_read_or_fetched(tmp_path, monkeypatch):
+    unpack(tmp_path, PAIRS)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 1_000_000_000))
+    with pytest.raises(OSError, match=r"retrieval \(.*\) needs 2\.92 GB .*1\.00 GB are free; make room"):
+        prepare.prepare(Task("retrieval", 257, 4000, 2, documents=2), root=tmp_path)
+    with pytest.raises(OSError, match=r"pathfinder \(generated\) needs 6\.55 GB"):
+        prepare.prepare(Task("pathfinder", 256, 16384, 2, padded=False), root=tmp_path)
+    assert not [path for path in (tmp_path / "retrieval").iterdir() if path.is_dir()]
+
+
 def test_a_broken_archive_leaves_nothing(tmp_path):
     path = pack(tmp_path / "aclImdb_v1.tar.gz", REVIEWS)
     path.write_bytes(path.read_bytes()[:-200])
@@ -307,6 +409,31 @@ def test_a_folder_that_is_read_only_is_named_and_serves_what_it_has(tmp_path, mo
         OSError, match=r"cannot be written \(.*Read-only file system.*name another data\.root"
     ):
         prepared("text", tmp_path)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that may be read and not written, by root neither: root becomes nobody meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        user = os.geteuid()
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            yield Path(name)
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o755)
+
+
+@pytest.mark.parametrize("task", ["text", "pathfinder"])
+def test_a_folder_that_may_not_be_written_is_named(read_only, task):
+    with pytest.raises(
+        OSError,
+        match=rf"{read_only}/{task}/\S+: cannot be written \(.*Permission denied.*name another data\.root",
+    ):
+        prepared(task, read_only)
+    assert not list(read_only.iterdir())
 
 
 def test_a_folder_that_lost_a_file_is_made_again(tmp_path, caplog):
@@ -343,6 +470,19 @@ def test_killed_half_way_nothing_is_taken_for_whole(tmp_path):
     verify(whole.folder)
     assert sum(facts["examples"] for facts in whole.manifest["splits"].values()) == 3018
     assert [path for path in (tmp_path / "image").iterdir() if path.is_dir()] == [whole.folder]
+
+
+def test_two_processes_at_once_make_the_data_once(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "12"
+    ]
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(len(out.splitlines()) for out, _ in outputs) == [0, 31]  # of one alone is there progress
+    assert sum("waiting for it" in err for _, err in outputs) <= 1
+    (folder,) = (path for path in (tmp_path / "image").iterdir() if path.is_dir())
+    verify(folder)
 
 
 def test_of_two_at_once_the_second_waits_and_says_so(tmp_path, caplog):

@@ -41,24 +41,64 @@ def facts(source: str) -> tuple[int, int, str]:
     return len(tokens), int(nesting), tokens[0]
 
 
+def shape(source: str) -> list[float]:
+    """Of a source's operators: how many, mean number of arguments, mean depth, and how many of each kind."""
+    names, arguments, depths, open_ones = [], [], [], []
+    for token in source.replace("(", "").replace(")", "").split():
+        if token.startswith("["):
+            open_ones.append([token, 0])
+            continue
+        if token == "]":
+            name, count = open_ones.pop()
+            names.append(name)
+            arguments.append(count)
+            depths.append(len(open_ones) + 1)
+        if open_ones:
+            open_ones[-1][1] += 1
+    of_each = [names.count(name) for name in APPLY]
+    return [len(names), statistics.mean(arguments), statistics.mean(depths), *of_each]
+
+
+def defined(count: int, seed: int, options: dict[str, int]) -> list[tuple[str, int, int, int]]:
+    """The first `count` trees of the definition whose length is within the limits."""
+    limits = {"min_length": 500, "max_length": 2000, "max_depth": 10, "max_args": 10} | options
+    draw, kept = random.Random(seed), []
+    while len(kept) < count:
+        tree = grow(draw, 1, limits["max_depth"], limits["max_args"])
+        if limits["min_length"] < tree[1] < limits["max_length"]:
+            kept.append(tree)
+    return kept
+
+
+def differences(ours: list[str], theirs: list[str]) -> list[float]:
+    """Two-sample probabilities (Kolmogorov and Smirnov) of the length and of each number of `shape`."""
+    columns = [
+        zip(*([facts(tree)[0], *shape(tree)] for tree in trees), strict=True) for trees in (ours, theirs)
+    ]
+    return [float(stats.ks_2samp(*pair).pvalue) for pair in zip(*columns, strict=True)]
+
+
 @pytest.mark.parametrize(
     ("options", "count"),
     [(SMALL, 4000), ({"max_length": 400, "min_length": 60, "max_depth": 6, "max_args": 5}, 800), ({}, 400)],
 )
 def test_generated_trees_follow_the_definition(options, count):
-    limits = {"min_length": 500, "max_length": 2000, "max_depth": 10, "max_args": 10} | options
-    draw = random.Random(1)
-    expected = []
-    while len(expected) < count:
-        source, length, value, nesting = grow(draw, 1, limits["max_depth"], limits["max_args"])
-        if limits["min_length"] < length < limits["max_length"]:
-            expected.append((length, nesting, source.replace("(", "").split()[0], value))
-    ours = [(*facts(source), target) for source, target in listops.generate(count, 1, **options)]
-    assert stats.ks_2samp([row[0] for row in ours], [row[0] for row in expected]).pvalue > 1e-4
-    for column in (1, 2, 3):  # nesting, root operator, value
-        kinds = sorted({row[column] for row in ours + expected})
-        table = [[sum(row[column] == kind for row in rows) for kind in kinds] for rows in (ours, expected)]
+    expected = defined(count, 1, options)
+    ours = listops.generate(count, 1, **options)
+    assert min(differences([tree for tree, _ in ours], [tree[0] for tree in expected])) > 1e-4
+    pairs = [[(*facts(tree)[1:], value) for tree, value in ours]]  # nesting, root operator, value
+    pairs.append([(*facts(tree[0])[1:], tree[2]) for tree in expected])
+    for column in range(3):
+        kinds = sorted({row[column] for rows in pairs for row in rows})
+        table = [[sum(row[column] == kind for row in rows) for kind in kinds] for rows in pairs]
         assert len(kinds) == 1 or stats.chi2_contingency(table).pvalue > 1e-4, (column, table)
+
+
+@pytest.mark.parametrize("change", [{"max_args": 8}, {"max_depth": 3}, {"min_length": 14}])
+def test_the_comparison_would_notice_other_settings(change):
+    expected = [tree[0] for tree in defined(2000, 2, SMALL)]
+    ours = [tree for tree, _ in listops.generate(2000, 2, **SMALL | change)]
+    assert min(differences(ours, expected)) < 1e-4
 
 
 def test_every_line_evaluates_to_its_target():

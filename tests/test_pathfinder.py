@@ -137,6 +137,41 @@ def test_other_sizes_and_lengths(size, contour):
     assert (images.min((1, 2)) == 0).all()
 
 
+def test_parameters_are_those_of_lras_builders():
+    """Oracle: the issue's and the reference's list. Size: margins, seed distance, marker, thickness, continuity,
+    length, distractors, contrast of snake and paddle."""
+    expected = {
+        32: ((1,), 7, 1.5, 0.5, 1.0, 2, 20 // 4, 2.0, 0.75),
+        64: ((1,), 12, 2.5, 1.0, 1.8, 5, 22 // 4, 0.8, 1.0),
+        128: ((2, 3), 20, 3.0, 1.5, 1.8, 5, 35 // 4, 0.9, 1.0),
+        256: ((3,), 27, 5.0, 2.0, 1.8, 5, 30 // 4, 1.0, 1.0),
+    }
+    for size, given in PARAMETERS.items():
+        found = (given.margins, given.seed_distance, given.marker_radius, given.thickness, given.continuity)
+        distractors = given.distractor_paddles // (14 // 3)
+        assert (*found, given.length, distractors, given.snake_contrast, given.paddle_contrast) == expected[
+            size
+        ]
+        assert (given.size, given.antialias) == (size, 2)
+    assert [given.padding for given in PARAMETERS.values()] == [1, 1, 1, 22]
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_larger_images_show_their_parameters(size):
+    """Seeds as far apart as they should be; the level above which only the markers are is the snakes' contrast."""
+    parameters = PARAMETERS[size]
+    for seed in range(5):
+        rng, tables = np.random.default_rng(seed), paddles(parameters, parameters.margins[0])
+        _, tips = place(rng, tables, size, parameters.padding, 14, 8, 4, 1_000_000)
+        assert np.hypot(*(tips[0, 0] - tips[1, 0])) == pytest.approx(parameters.seed_distance, abs=0.75)
+    images, _ = pathfinder.generate(40, 5, size)
+    contrast = round(255 * parameters.snake_contrast)
+    levels = np.bincount(images.ravel(), minlength=256)
+    assert levels[contrast - 1 : contrast + 2].sum() > 10 * levels[contrast + 2 : 250].mean()
+    marked = np.median((images > contrast + 1).sum((1, 2)))
+    assert marked == pytest.approx(2 * np.pi * (parameters.marker_radius - 0.5) ** 2, rel=0.4)
+
+
 def test_easy_images_have_fewer_lit_pixels(ours):
     easy, _ = pathfinder.generate(200, 0, contour_length=6)
     assert (easy > 0).mean() < 0.75 * (ours[0] > 0).mean()

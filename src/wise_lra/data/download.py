@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from ssl import SSLError
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, how much of it is done, and of how much, if that is known."""
@@ -100,15 +101,26 @@ def asked(address: str, seconds: float = _PATIENCE) -> str:
 def fetch(upstream: Upstream, folder: Path, progress: Progress | None = None) -> Path:
     """Return the archive in `folder`, downloaded if it is not there; its name appears only when it is whole.
 
-    A broken download goes on where it broke, in this call and in the next. Raises OSError if the address cannot
-    be read or the disk is too full, and ValueError if the checksum is wrong, after removing the file.
+    One log line tells what is fetched, from where and to where, and how large it is. A broken download goes on
+    where it broke, in this call and in the next. Raises OSError where the disk has no room for it, before anything
+    is asked for, where the address cannot be read or the disk not be written; and ValueError if the checksum is
+    wrong, after removing the file.
     """
     path = folder / upstream.name
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    log.info("downloading %s (%.2f GB) from %s", upstream.name, upstream.bytes / 1e9, upstream.address)
+    have = part.stat().st_size if part.exists() else 0
+    require_space(folder, upstream.bytes - have, f"downloading {upstream.name}")
+    log.info(
+        "downloading %s from %s to %s: %.2f GB%s",
+        upstream.name,
+        upstream.address,
+        folder,
+        upstream.bytes / 1e9,
+        f", {have / 1e9:.2f} GB of which are there" if have else "",
+    )
     breaks = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -118,8 +130,12 @@ def fetch(upstream: Upstream, folder: Path, progress: Progress | None = None) ->
             reason = "the connection closed early"
         except urllib.error.HTTPError as error:
             raise OSError(f"{upstream.address}: {error}; {by_hand(upstream, folder)}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
+        except (urllib.error.URLError, SSLError, TimeoutError, ConnectionError, HTTPException) as error:
             reason = str(error)
+        except OSError as error:  # of the disk
+            raise OSError(
+                error.errno, f"{error.strerror}: {part}; what has come stays there, run again to go on"
+            ) from error
         came = (part.stat().st_size if part.exists() else 0) - before
         breaks = 1 if came > 0 else breaks + 1
         if breaks == _BREAKS:
@@ -182,7 +198,6 @@ def _receive(upstream: Upstream, part: Path, progress: Progress | None) -> bool:
             have = 0  # the server does not resume
         length = response.headers["Content-Length"]
         total = have + int(length) if length else None
-        require_space(part.parent, (total or upstream.bytes) - have, f"downloading {upstream.name}")
         with part.open("ab" if have else "wb") as file:
             while block := response.read(_BLOCK):
                 file.write(block)

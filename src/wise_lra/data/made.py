@@ -49,16 +49,22 @@ def settings(task: Task, asked: Mapping[str, Any], seed: int) -> dict[str, int]:
             raise ValueError(f"{node}.{key}={value!r}: expected an integer of at least {least}")
     if seed < 0:
         raise ValueError(f"data.seed={seed}: expected 0 or more")
-    chosen = {**defaults, **asked}
+    derived = {"size": round(task.length**0.5)} if task.name == "pathfinder" else {}
+    chosen = {**defaults, **derived, **asked}
     if task.name == "listops" and chosen["max_length"] > task.length:
         raise ValueError(
             f"{node}.max_length={chosen['max_length']}: expected at most task.length={task.length}, "
             "for an expression that is cut has no value"
         )
-    if task.name == "pathfinder" and chosen["size"] ** 2 != task.length:
-        raise ValueError(
-            f"{node}.size={chosen['size']}: expected the root of task.length={task.length}; change one of them"
-        )
+    if task.name == "pathfinder":
+        if task.length not in (known := [size**2 for size in pathfinder.SIZES]):
+            raise ValueError(
+                f"task.length={task.length}: expected one of {', '.join(map(str, known))} pixels"
+            )
+        if chosen["size"] ** 2 != task.length:
+            raise ValueError(
+                f"{node}.size={chosen['size']}: expected the root of task.length={task.length}, or leave it out"
+            )
     return chosen | {"seed": seed, "version": _VERSIONS[task.name]}
 
 

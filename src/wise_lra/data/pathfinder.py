@@ -18,6 +18,7 @@ from wise_lra.data.pathfinder_snakes import draw, place
 from wise_lra.data.task import SPLITS, Example
 
 CLASSES = ("two contours", "one contour")
+SIZES = tuple(PARAMETERS)
 
 _SHARD = 256  # images that a thread makes at a time
 _PIXELS = 1 << 23  # that `generated` holds at a time; a shard at least
@@ -135,8 +136,8 @@ def _kept(path: Path, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tupl
 
 
 def _parameters(size: int, contour_length: int) -> Parameters:
-    if size not in PARAMETERS:
-        raise ValueError(f"size={size}: expected one of {', '.join(map(str, PARAMETERS))}")
+    if size not in SIZES:
+        raise ValueError(f"size={size}: expected one of {', '.join(map(str, SIZES))}")
     if contour_length < 3:
         raise ValueError(
             f"contour_length={contour_length}: expected 3 or more, distractors are a third as long"

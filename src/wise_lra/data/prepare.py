@@ -116,14 +116,11 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
 def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None) -> dict[str, Any]:
     """Read a source to its end and pack it; fetch it first if it must be."""
     source, task, path = choice.source, wish.task, choice.source.path
+    if source.room is not None:
+        require_space(wish.root, source.room, f"{task.name} ({source.name})")
     if source.upstream is not None:
         with locked(wish.root / source.upstream.name):
             path = fetch(source.upstream, wish.root, progress)
-    if source.count is not None:
-        longest = source.settings.get("max_length", task.length)
-        width = 1 if task.vocabulary <= 256 else 2  # bytes a token
-        needed = source.count * task.documents * longest * width
-        require_space(wish.root, needed, f"{task.name} ({source.name})")
     rejected: Counter[str] = Counter()
     facts = {
         "source": source.name,

@@ -52,7 +52,8 @@ class Source:
 
     kind: one of `real.FORMS`, "generated" or "stand-in". name: for people. variant: "" for the benchmark's own.
     settings: with the kind they decide what is packed. path: where it lies, if it does. upstream: what is to be
-    fetched first. count: the number of examples, if it is known before.
+    fetched first. count: the number of examples, and room: the bytes that packing them takes at most, if they are
+    known before.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Source:
     path: Path | None = None
     upstream: Upstream | None = None
     count: int | None = None
+    room: int | None = None
 
     @property
     def slug(self) -> str:
@@ -124,13 +126,16 @@ def _own(wish: Wish) -> Source:
     asked = wish.generated if task.name in made.GENERATED else wish.standin
     chosen = made.settings(task, asked, wish.seed)
     kind = "generated" if task.name in made.GENERATED else "stand-in"
+    count = sum(chosen[split] for split in SPLITS)
+    twice = 2 if task.name == "pathfinder" else 1  # its parts are kept until all are packed
     return Source(
         kind,
         kind,
         made.variant(task.name, chosen),
         chosen,
         lambda reading: made.make(task.name, chosen, reading.parts, reading.progress),
-        count=sum(chosen[split] for split in SPLITS),
+        count=count,
+        room=twice * _room(task, count, chosen.get("max_length", task.length)),
     )
 
 
@@ -192,6 +197,7 @@ def _real(
             raise FileNotFoundError(f"{wish.task.name}: {name} is not there any more")
         return real.read(form, reading.path, wish.task, wish.protocol, reading.rejected, reading.progress)
 
+    count = real.count(wish.task, form, wish.protocol)
     return Source(
         form,
         name,
@@ -200,7 +206,14 @@ def _real(
         read,
         path,
         upstream,
+        count,
+        None if count is None else _room(wish.task, count, real.longest(wish.task)),
     )
+
+
+def _room(task: Task, count: int, longest: int) -> int:
+    """Return the bytes that so many examples take at most when they are packed."""
+    return count * task.documents * longest * (1 if task.vocabulary <= 256 else 2)
 
 
 def packed(folder: Path) -> dict[str, Any] | None:
