@@ -16,6 +16,16 @@ def test_amounts_are_megabytes_of_archives_and_a_number_of_examples():
     assert amount("drawing pathfinder", 200_000.4) == "200,000"
 
 
+def test_what_is_logged_is_said_once_whatever_handlers_others_add(caplog):
+    out = io.StringIO()
+    log = logging.getLogger("wise_lra.data.prepare")
+    with bars(Console(file=out)):
+        log.info("inside")
+    log.warning("after")
+    assert out.getvalue() == "inside\n"
+    assert caplog.messages == ["after"]
+
+
 def test_without_a_terminal_a_line_now_and_then_tells_rate_and_time_left(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])

@@ -29,14 +29,16 @@ def bars(console: Console) -> Iterator[Tell]:
         TimeRemainingColumn(),
     )
     logger = logging.getLogger("wise_lra")
-    level, printed = logger.level, _Printed(console)
+    before, printed = (logger.level, logger.propagate), _Printed(console)
     logger.setLevel(logging.INFO)
     logger.addHandler(printed)
+    logger.propagate = False  # TFDS' imports give the root a handler, which would say all of it again
     try:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
             yield _on_terminal(shown) if console.is_terminal else _in_lines(console)
     finally:
         logger.removeHandler(printed)
+        level, logger.propagate = before
         logger.setLevel(level)
 
 

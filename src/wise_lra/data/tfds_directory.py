@@ -106,7 +106,7 @@ class _Directory:
             for record in _records(Path(file)):
                 done += 1
                 if self.progress is not None and done % _EVERY == 0:
-                    self.progress(f"reading {split} of {self.path.parent.name}", done, count)
+                    self.progress(f"decoding {split} of {self.path.parent.name}", done, count)
                 yield features.deserialize_example_np(record)
         if done != count:
             raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")
