@@ -196,7 +196,7 @@ def test_wandb_offline_keeps_curves_and_summary(folder: Path, tmp_path: Path) ->
         env=environment,
     )
     assert done.returncode == 0, done.stderr
-    assert "upload it with `wandb sync" in done.stderr
+    assert "upload it with `make wandb-sync`" in done.stderr
     (run,) = (tmp_path / "runs").rglob("offline-run-*")
     viewer = Path(sys.executable).with_name("wandb")
     seen = subprocess.run(

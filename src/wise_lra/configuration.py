@@ -186,9 +186,10 @@ def _check_values(cfg: dict[str, Any]) -> None:
     limit = cfg["trainer"]["max_time"]
     if limit is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(limit)):
         raise ConfigurationError(f'trainer.max_time={limit}: expected "DD:HH:MM:SS" in quotes, or null')
-    if "pictures_every" in cfg["logger"]:
-        _at_least("logger.pictures_every", cfg["logger"]["pictures_every"], 0)
-    for key in _FLAGS:
+    for key, least in (("pictures_every", 0), ("patience", 1)):
+        if key in cfg["logger"]:
+            _at_least(f"logger.{key}", cfg["logger"][key], least)
+    for key in (*_FLAGS, *(["logger.artifacts"] if "artifacts" in cfg["logger"] else [])):
         if not isinstance(_at(cfg, key), bool):
             raise ConfigurationError(f"{key}={_at(cfg, key)}: expected true or false")
 

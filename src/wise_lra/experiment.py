@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from wise_lra.checkpoints import SafeCheckpoints, forget, newest
-from wise_lra.configuration import compose, plain_dict
+from wise_lra.checkpoints import BEST, SafeCheckpoints, forget, newest
+from wise_lra.configuration import CONFIGS, compose, plain_dict
 from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
 from wise_lra.data.prepare import prepare
@@ -28,16 +28,19 @@ from wise_lra.predicting import Predicting
 from wise_lra.preparation import preparation
 from wise_lra.progress import History, Screen, Throughput, peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
+from wise_lra.publication import publish
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
 from wise_lra.results.predictions import PREDICTIONS
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.stopping import TimeLimit
-from wise_lra.tracking import finish, make_logger
+from wise_lra.tracking import finish, is_wandb, make_logger
 from wise_lra.training import Training
 
 log = logging.getLogger(__name__)
+
+PUBLISHED = CONFIGS.parent / "results" / "published"
 
 
 class Refused(RuntimeError):
@@ -59,9 +62,15 @@ def train(cfg: DictConfig) -> Record:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
         return records.read(run.record)
     with claim(run.folder):
-        record = _trained(run)
+        record, logger = _trained(run)
         record.write(cfg.records, overwrite=cfg.overwrite)
-        forget(run.folder / "checkpoints")
+        checkpoints = run.folder / "checkpoints"
+        forget(checkpoints)
+        if is_wandb(logger) and cfg.logger.artifacts:
+            publish(logger, record, Path(cfg.records), checkpoints / BEST, PUBLISHED)
+        seconds = {f"seconds_{phase}": value for phase, value in record.seconds.items()}
+        if line := finish(logger, record.metrics | seconds | {"parameters": record.parameters}):
+            log.info(line)
     return record
 
 
@@ -105,7 +114,8 @@ def _opened(cfg: DictConfig) -> Run:
     return Run(cfg, prepared.folder, prepared.manifest)
 
 
-def _trained(run: Run) -> Record:
+def _trained(run: Run) -> tuple[Record, Any]:
+    """Return the record of a run that was trained and tested, and its logger, which is still open."""
     cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
@@ -150,10 +160,7 @@ def _trained(run: Run) -> Record:
         "validation_loss": best["validation_loss"],
         "best_step": best["step"],
     }
-    wandb_id = None if cfg.logger.name == "csv" else str(logger.version)
-    if line := finish(logger, metrics | {"parameters": parameters}):
-        log.info(line)
-    return Record(
+    record = Record(
         preset=run.cell.preset,
         task=cfg.task.name,
         variant=run.variant,
@@ -189,8 +196,9 @@ def _trained(run: Run) -> Record:
         config=config,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        wandb_id=wandb_id,
+        wandb_id=str(logger.version) if is_wandb(logger) else None,
     )
+    return record, logger
 
 
 def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Trainer:
@@ -215,11 +223,11 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
         num_sanity_val_steps=0,
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),
-        logger=logger,
+        logger=logger or False,
         callbacks=[
             *watchers,
             GradientNorms(),
-            WaveletPictures(cfg.logger.get("pictures_every", 0)),
+            WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False)),
             screen,
             *limit,
             checkpoint,

@@ -1,0 +1,221 @@
+"""Oracle: what W&B's own viewer reads back from disk, what a local server was sent, and the record of a run without W&B.
+
+The client is the real one; only the server is made here, and it dies or refuses where a test wants that.
+"""
+
+import gc
+import getpass
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_training import command, folder, lasting, train
+
+from wise_lra import tracking
+from wise_lra.results.record import read_all
+
+__all__ = ["folder"]
+
+KEY = "a" * 40
+RUN = {"id": "listops-1", "name": "a run", "group": "quick", "job_type": "listops", "tags": ["vanilla"]}
+SETTINGS = {"name": "wandb", "project": "wise-lra", "entity": None, "mode": "auto", "patience": 2}
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+SPACE = ["unshare", "-rm", "sh", "-c"]  # a mount that nobody else sees, and that ends with the process
+
+
+class Server(ThreadingHTTPServer):
+    """As much of W&B's server as a run needs to begin and to send its steps; remembers all that it is sent."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int = 200) -> None:
+        self.status, self.sent = status, b""
+        super().__init__(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def die(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.sent += str(self.headers).encode() + body
+        project = {"id": "p", "name": "wise-lra", "entity": {"id": "e", "name": "lab"}}
+        bucket = {"id": "b", "name": RUN["id"], "displayName": "a run", "config": "{}", "project": project}
+        upsert = {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0}, "inserted": True}}
+        files = {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": []}}
+        known = {b"upsertBucket": upsert, b"createRunFiles": files}
+        data = next((known[name] for name in known if name in body), {"serverInfo": {"features": []}})
+        text = json.dumps({"data": data}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_PUT = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A client without key, settings or service of an earlier test."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name in ("WANDB_SILENT", "WANDB_ERROR_REPORTING", "WANDB_DATA_DIR"):  # so that they are unset again
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("netrc.netrc", lambda: (_ for _ in ()).throw(FileNotFoundError))
+    yield
+    tracking.forget_wandb()
+    gc.collect()  # W&B does not wait for its service: here it is forgotten where no one is warned of that
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield server
+        server.shutdown()
+
+
+def begun(place: Path, **settings: Any) -> Any:
+    return tracking.make_logger(SETTINGS | settings, place, RUN, {"recipe": {"steps": 3}})
+
+
+def kept(place: Path) -> dict[str, Any]:
+    """Return what W&B's viewer reads of the only run below a folder."""
+    (file,) = place.rglob("run-*.wandb")
+    viewer = Path(sys.executable).with_name("wandb")
+    seen = subprocess.run(
+        [viewer, "leet", "inspect", "--summary", "--json", file.parent], capture_output=True, check=True
+    )
+    return json.loads(seen.stdout)
+
+
+def test_a_run_is_online_where_key_and_server_are(tmp_path: Path, server: Server) -> None:
+    logger = begun(tmp_path)
+    logger.log_metrics({"train/loss": 1.5}, step=3)
+    assert tracking.finish(logger, {"test_accuracy": 0.5}).startswith(
+        f"W&B: http://127.0.0.1:{server.server_port}/lab"
+    )
+    for sent in (b"wise-lra", b"train/loss", b"test_accuracy"):
+        assert sent in server.sent
+
+
+@pytest.mark.parametrize(("key", "reason"), [(KEY, "returned error 401"), ("short", "API key must have 40")])
+def test_a_key_that_is_none_leaves_the_run_offline_and_is_said_once(
+    tmp_path: Path,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+    reason: str,
+) -> None:
+    server.status = 401
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    logger = begun(tmp_path)
+    logger.log_metrics({"train/loss": 1.5}, step=3)
+    assert tracking.finish(logger, {}).startswith("W&B: offline; look at it with")
+    (line,) = said(caplog)
+    assert reason in line
+    assert key not in line
+    assert kept(tmp_path)["summary"]["train/loss"] == 1.5
+
+
+def test_a_server_that_is_not_there_is_not_waited_for(
+    tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.die()
+    began = time.monotonic()
+    logger = begun(tmp_path)
+    assert time.monotonic() - began < 10
+    assert "127.0.0.1 does not answer" in said(caplog)[0]
+    assert tracking.finish(logger, {}).startswith("W&B: offline")
+
+
+def test_a_network_lost_in_mid_run_neither_stops_nor_slows_it(tmp_path: Path, server: Server) -> None:
+    logger = begun(tmp_path)
+    logger.log_metrics({"train/loss": 1.5}, step=0)
+    server.die()
+    began = time.monotonic()
+    for step in range(1, 500):
+        logger.log_metrics({"train/loss": 1 / step}, step=step)
+    assert time.monotonic() - began < 5
+    line = tracking.finish(logger, {"test_accuracy": 0.5})
+    assert time.monotonic() - began < SETTINGS["patience"] + 10
+    assert line.startswith("W&B: the server stopped answering; look at it with")
+    summary = kept(tmp_path)["summary"]
+    assert (summary["train/loss"], summary["test_accuracy"]) == (1 / 499, 0.5)
+
+
+def test_a_client_that_dies_is_said_once_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = begun(tmp_path, mode="offline")
+    logger.log_metrics({"train/loss": 1.5}, step=0)
+    for service in services():
+        os.kill(service, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    step = 0
+    while not said(caplog):
+        assert time.monotonic() < deadline
+        step += 1
+        logger.log_metrics({"train/loss": 1.0}, step=step)
+        time.sleep(0.01)
+    logger.log_rows("comparison", ["a"], [[1]])
+    assert tracking.finish(logger, {"test_accuracy": 0.5}) == ""
+    (line,) = said(caplog)
+    assert line.startswith("W&B takes no more of this run, which goes on without it")
+
+
+def services() -> list[int]:
+    """Return the children of this process that are W&B's service."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if name == "wandb-core" and int(rest.split()[1]) == os.getpid():
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_an_artifact_that_finds_the_disk_full_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = begun(tmp_path, mode="offline")
+    monkeypatch.setattr("shutil.copyfile", full)  # what W&B stages files with
+    for name in ("record", "model"):
+        logger.log_file(name, "x.json", Path(__file__), {})
+    (line,) = said(caplog)
+    assert "No space left on device" in line
+    monkeypatch.undo()
+    assert tracking.finish(logger, {}) == ""
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the project itself said."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("wise_lra")]
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(28, os.strerror(28))
