@@ -17,7 +17,7 @@ ARGS ?=
 RUN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra status data tables reference wavelets benchmark-data lint format test test-slow clean
+.PHONY: help setup reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,16 @@ reference: setup ## keep this machine's records as the project's own, and put th
 
 wavelets: setup ## draw what the wavelets of a run learned: make wavelets RUN=results/runs/...
 	@$(IN_VENV) scripts/plot_wavelets.py $(if $(RUN),"$(RUN)")
+
+.venv/ready-dashboard: .venv/ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dashboard]'
+	@touch $@
+
+dashboard: .venv/ready-dashboard ## build the W&B workspace and report: ARGS='--dry-run FILE' only writes them down
+	@$(IN_VENV) scripts/dashboard.py $(ARGS)
+
+wandb-sync: setup ## upload the W&B runs that wait on this machine
+	@$(IN_VENV) scripts/wandb_sync.py $(ARGS)
 
 benchmark-data: setup ## measure the generators and the loading of batches
 	@$(IN_VENV) scripts/benchmark_data.py

@@ -1,15 +1,12 @@
-"""Oracle: what W&B's own viewer reads back from disk, what a local server was sent, and the record of a run without W&B.
+"""Oracle: what W&B's own viewer reads back from disk, what a local server was sent, a record made without W&B.
 
 The client is the real one; only the server is made here, and it dies or refuses where a test wants that.
 """
 
 import gc
-import getpass
 import json
-import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_training import command, folder, lasting, train
+from test_training import folder
 
 from wise_lra import tracking
-from wise_lra.results.record import read_all
 
 __all__ = ["folder"]
 

@@ -12,10 +12,10 @@ import torch
 from wise_lra.results import spreadsheet, tables
 from wise_lra.results.published import read_published
 from wise_lra.results.record import Record, read_all
+from wise_lra.tracking import TABLE
 
 log = logging.getLogger(__name__)
 
-TABLE = "comparison"  # the key that it is logged under, and that dashboards show
 _WORDS = (
     *("preset", "task", "variant", "backbone", "attention"),
     *("interval", "published_source", "protocol", "data_sha256"),

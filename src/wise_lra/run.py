@@ -88,7 +88,7 @@ class Run:
             "id": f"{cfg.task.name}-{cfg.backbone.name}-{digest}",
             "name": self.name,
             "group": self.cell.preset,
-            "job_type": cfg.task.name,
+            "job_type": self.record.parents[2].name,  # the task, a stand-in under its own name
             "tags": [cfg.backbone.name, cfg.attention.name],
         }
 

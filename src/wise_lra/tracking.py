@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ASKED = "it was asked for"
+UNSENT = "unsent"  # a file in the folder of an online run that was not sent as a whole
+TABLE = "comparison"  # the key of the comparison table
+IN_SECTION = (
+    *("validation/accuracy", "gradients/total", "tokens_per_second", "wavelets/"),
+    *("test_accuracy", "seconds_total"),
+)
+"""What a run logs under its task's name too, for that task's section of the workspace; names or beginnings."""
+
 _SECONDS = 2.0  # to wait for the server before a run goes offline
 _START = 15.0  # seconds that a server which answers has to open the run
 
@@ -149,7 +157,7 @@ def _wandb_logger(
         )
         experiment.define_metric("trainer/global_step")
         experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-    return LastingLogger(experiment, run["id"], offline)
+    return LastingLogger(experiment, run["id"], run["job_type"], offline)
 
 
 def _online(folder: Path) -> set[Path]:

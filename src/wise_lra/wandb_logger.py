@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from wise_lra.tracking import one_line, unhindered
+from wise_lra.tracking import IN_SECTION, UNSENT, one_line, unhindered
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +22,17 @@ class LastingLogger(WandbLogger):
     network that is lost raises nothing: W&B keeps all on disk, and `close` waits no longer than it was told to.
 
     Args:
+        task: the name under which its section of the workspace finds what it shows.
         offline: that the run is not online.
     """
 
-    def __init__(self, experiment: Any, id: str, offline: bool) -> None:
+    def __init__(self, experiment: Any, id: str, task: str, offline: bool) -> None:
         super().__init__(experiment=experiment, id=id)
-        self.offline, self.lost = offline, ""
+        self.task, self.offline, self.lost = task, offline, ""
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Send a step's values."""
-        self._attempt(lambda: super(LastingLogger, self).log_metrics(metrics, step))
+        self._attempt(lambda: super(LastingLogger, self).log_metrics(self._twice(metrics), step))
 
     def log_rows(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Send a table."""
@@ -50,17 +52,23 @@ class LastingLogger(WandbLogger):
         """End the run; return a line that says where it is."""
         place = Path(os.path.relpath(Path(self.experiment.dir).parent))
         later = f"look at it with `wandb leet {place}`, upload it with `make wandb-sync`"
-        self._attempt(lambda: self.experiment.summary.update(dict(summary)))
+        self._attempt(lambda: self.experiment.summary.update(self._twice(summary)))
         try:
             with unhindered():
                 self.experiment.finish(exit_code=exit_code)
         except TimeoutError:
+            with suppress(OSError):
+                (place / UNSENT).touch()
             return f"W&B: the server stopped answering; {later}"
         except Exception as error:
             self._lose(error)
         if self.lost:
             return ""
         return f"W&B: offline; {later}" if self.offline else f"W&B: {self.experiment.url}"
+
+    def _twice(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        shown = [name for name in values if name.startswith(IN_SECTION)]
+        return dict(values) | {f"{self.task}/{name}": values[name] for name in shown}
 
     def _attempt(self, send: Callable[[], Any]) -> None:
         if self.lost:
