@@ -25,7 +25,10 @@ AXES = ("tasks", "backbones", "attentions")
 
 
 def main() -> int:
-    """Return 0 when every cell has its record, 1 when something failed, 2 on a bad option, 130 on Ctrl-C."""
+    """Return 0 when every cell has its record, 1 when something failed, 2 on a bad option, 130 on Ctrl-C.
+
+    Also, where nothing failed, 75 when a cell was out of time (trainer.max_time) and 130 when one was interrupted.
+    """
     options = parse_options()
     try:
         names = {"preset": known("preset")} | {axis: known(axis.removesuffix("s")) for axis in AXES}

@@ -5,8 +5,10 @@ python scripts/wandb_sync.py --list
 """
 
 import argparse
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from wise_lra.grid.lock import holder
@@ -27,12 +29,20 @@ def main() -> int:
     if reason := offline_reason("auto"):
         return failed(f"{reason}; expected WANDB_API_KEY or `wandb login`, and a network")
     wandb = str(Path(sys.executable).with_name("wandb"))
-    done = subprocess.run(
-        [wandb, "sync", "--yes", "--include-online", *map(str, runs)],  # parts of one run go in their order
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as logs:  # else it leaves them in ./wandb
+        done = subprocess.run(
+            [
+                wandb,
+                "sync",
+                "--yes",
+                "--include-online",
+                *map(str, runs),
+            ],  # parts of one run go in their order
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"WANDB_DIR": logs},
+        )
     left = [run for run in runs if not any(run.glob("*.wandb.synced"))]
     for run in set(runs) - set(left):
         (run / UNSENT).unlink(missing_ok=True)

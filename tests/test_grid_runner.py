@@ -520,6 +520,34 @@ def test_a_failed_cell_or_task_or_table_is_a_failed_reproduction(
     assert Shop(bench).reproduction.run() == 0
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "status", "words"),
+    [
+        ("143", 130, "interrupted"),
+        ("138", 130, "interrupted"),
+        ("130", 130, "interrupted"),
+        ("75", 75, "out of time"),
+    ],
+)
+def test_a_cell_that_was_stopped_from_outside_has_not_failed_and_goes_on(
+    bench: Bench, capsys: pytest.CaptureFixture[str], behaviour: str, status: int, words: str
+) -> None:
+    bench.behave({"text/fnet/seed0": behaviour})
+    assert Shop(bench).reproduction.run() == status
+    said = capsys.readouterr().out
+    assert re.search(rf"^stopped text-stand-in/fnet/none/seed0: {words}.*; .*1 stopped", said, re.MULTILINE)
+    assert "failed" not in said
+    assert said.splitlines()[-1] == "1 stopped; the same command goes on from their checkpoints"
+    (cell,) = [c for c in bench.grid() if c.task == "text" and c.backbone == "fnet"]
+    assert not (cell.folder(bench.runs) / "failed.json").exists()
+    assert standing(cell, bench.records, bench.runs).state != State.FAILED
+    bench.behave({"image/fnet/seed0": "fail", "text/fnet/seed0": behaviour})
+    (bench.grid()[3].record(bench.records)).unlink()
+    assert Shop(bench).reproduction.run() == 1, "a failure says more"
+    bench.behave({})
+    assert Shop(bench).reproduction.run() == 0
+
+
 def test_ctrl_c_before_and_in_the_grid(bench: Bench, later: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(preset: str) -> Plan:
         os.kill(os.getpid(), signal.SIGTERM)

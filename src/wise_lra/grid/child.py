@@ -12,7 +12,19 @@ from pathlib import Path
 from wise_lra.grid.cells import Cell
 from wise_lra.grid.standing import LOG
 
-INTERRUPTED = 130  # exit status of a run that was interrupted and kept its checkpoint
+OUT_OF_TIME = 75  # exit status of a run whose trainer.max_time is over
+INTERRUPTED = (
+    128 + signal.SIGINT,
+    128 + signal.SIGTERM,
+    128 + signal.SIGUSR1,
+    -signal.SIGTERM,
+    -signal.SIGUSR1,
+)
+"""Exit statuses of a run that something outside the grid asked to end, the last two before it could answer."""
+
+STOPPED = {OUT_OF_TIME: "out of time"} | dict.fromkeys(INTERRUPTED, "interrupted from outside the grid")
+"""Exit statuses that are no failure: the run goes on from its last checkpoint at the next start."""
+
 TAIL = 1 << 16  # bytes at the end of a log in which the reason is looked for
 
 
@@ -57,10 +69,10 @@ class Child:
 
         The last line that begins with "error:" is the reason, else the last line of all.
         """
+        if status in STOPPED:
+            return f"{STOPPED[status]}; the next start goes on from its checkpoint"
         if status < 0:
             return f"killed by {_signal(-status)}" + " (out of memory?)" * (status == -signal.SIGKILL)
-        if status == INTERRUPTED:
-            return "interrupted from outside the grid; its checkpoint is kept"
         said = [line for line in map(str.strip, self._tail().splitlines()) if line]
         errors = [line.removeprefix("error:").strip() for line in said if line.startswith("error:")]
         if errors and errors[-1]:

@@ -11,13 +11,17 @@ from wise_lra.results.record import Record
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell that left the grid's hands: done, failed or stopped, after so many seconds on the clock here."""
+    """A cell that left the grid's hands: done, failed or stopped, after so many seconds on the clock here.
+
+    `status` is the exit status of its process, minus the signal that ended it; None where there was none.
+    """
 
     cell: Cell
     state: State
     seconds: float
     record: Record | None = None
     reason: str = ""
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Snapshot:
     running: tuple[Running, ...]
     elapsed: float
     seconds_left: float | None
+    stopped: int = 0
 
     @property
     def share(self) -> float:

@@ -79,6 +79,7 @@ class Live:
             (f"{now.done} of {now.total} done", "bold"),
             f" · {len(now.running)} running · ",
             (f"{now.failed} failed", "red" if now.failed else ""),
+            (f" · {now.stopped} stopped" if now.stopped else "", "yellow"),
             f" · {now.queued} waiting",
         )
         times = Text(f"{clock(now.elapsed)} so far · ")

@@ -57,7 +57,8 @@ def outcome(end: Ended) -> str:
 
 def totals(now: Snapshot) -> str:
     """Return how far the grid is: "3 of 20 done, 1 failed, about 25:00 left"."""
-    failed = f", {now.failed} failed" if now.failed else ""
+    counts = {"failed": now.failed, "stopped": now.stopped}
+    others = "".join(f", {count} {state}" for state, count in counts.items() if count)
     known = now.seconds_left is not None and (now.running or now.queued)
     left = f", about {clock(now.seconds_left)} left" if known else ""
-    return f"{now.done} of {now.total} done{failed}{left}"
+    return f"{now.done} of {now.total} done{others}{left}"

@@ -16,13 +16,17 @@ def report(
 ) -> list[str]:
     """Return the lines that close a grid that ran to its end; failures last, each with its log and its command."""
     failed = [end for end in ends if end.state == State.FAILED]
+    stopped = [end for end in ends if end.state == State.STOPPED]
     lines = [f"{now.done} of {now.total} cells have their record; {clock(now.elapsed)} this time"]
+    lines += [f"stopped {end.cell.name}: {end.reason}" for end in stopped]
     for end in failed:
         lines += [
             f"failed  {end.cell.name}: {end.reason}",
             f"        log: {end.cell.folder(runs) / LOG}",
             f"        again: {shown(command(end.cell))}",
         ]
+    if stopped and not failed:
+        lines.append(f"{len(stopped)} stopped; the same command goes on from their checkpoints")
     if failed:
         lines.append(f"{len(failed)} failed; the same command runs these again, and only these")
     return lines

@@ -14,11 +14,13 @@ from types import FrameType
 from rich.console import Console
 
 from wise_lra.grid.cells import Cell, cells
+from wise_lra.grid.child import OUT_OF_TIME
 from wise_lra.grid.live import Live
 from wise_lra.grid.places import places, preset_for
 from wise_lra.grid.plain import Plain
 from wise_lra.grid.report import farewell, report
 from wise_lra.grid.runner import Runner
+from wise_lra.grid.standing import State
 from wise_lra.grid.wishes import Wishes
 
 OWN = {
@@ -79,6 +81,8 @@ class Reproduction:
     def run(self) -> int:
         """Return 0 if every cell has its record, 1 if something failed, 130 if it was interrupted.
 
+        Where nothing failed but cells were stopped from outside: 75 if one was out of time, else 130.
+
         Raises ValueError, before anything is written, on an override that is the grid's to decide or unknown.
         """
         for override in self.overrides:
@@ -129,7 +133,10 @@ class Reproduction:
             _say(f"failed  {task}: its data could not be prepared: {reason}")
         if status:
             _say(f"failed  the table: status {status} of scripts/tables.py; `make tables` builds it again")
-        return int(bool(now.failed or plan.unprepared or status))
+        if now.failed or plan.unprepared or status:
+            return 1
+        ended = {end.status for end in ends if end.state == State.STOPPED}
+        return OUT_OF_TIME if OUT_OF_TIME in ended else 130 if ended else 0
 
     def _grid(self, preset: str, plan: Plan) -> list[Cell]:
         wishes = self.wishes

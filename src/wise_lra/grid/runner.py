@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from wise_lra.grid.cells import Cell
-from wise_lra.grid.child import Child
+from wise_lra.grid.child import STOPPED, Child
 from wise_lra.grid.estimate import duration, makespan
 from wise_lra.grid.events import Ended, Running, Screen, Snapshot
 from wise_lra.grid.lock import holder
@@ -98,6 +98,7 @@ class Runner:
             running=(*ours, *theirs),
             elapsed=time.monotonic() - self._began,
             seconds_left=self._seconds_left(ours, theirs),
+            stopped=states.count(State.STOPPED),
         )
 
     def _enter(self, cell: Cell) -> None:
@@ -208,7 +209,9 @@ class Runner:
             if self._settled(cell, seconds):
                 continue
             if self.stopped:
-                self._end(cell, State.STOPPED, seconds)
+                self._end(cell, State.STOPPED, seconds, status=status)
+            elif status in STOPPED:
+                self._end(cell, State.STOPPED, seconds, child.reason(status), status=status)
             elif status == 0:
                 self._fail(
                     cell, seconds, f"ended well but left no record at {cell.record(self.records)}", status
@@ -219,12 +222,18 @@ class Runner:
     def _fail(self, cell: Cell, seconds: float, reason: str, status: int | None) -> None:
         with contextlib.suppress(OSError):  # a full disk; the reason is still shown
             record_failure(cell.folder(self.runs), reason, status, self.command(cell))
-        self._end(cell, State.FAILED, seconds, reason)
+        self._end(cell, State.FAILED, seconds, reason, status=status)
 
     def _end(
-        self, cell: Cell, state: State, seconds: float, reason: str = "", record: Record | None = None
+        self,
+        cell: Cell,
+        state: State,
+        seconds: float,
+        reason: str = "",
+        record: Record | None = None,
+        status: int | None = None,
     ) -> None:
-        self.ends[cell] = Ended(cell, state, seconds, record, reason)
+        self.ends[cell] = Ended(cell, state, seconds, record, reason, status)
         self.screen.ended(self.ends[cell], self.snapshot())
 
     @contextlib.contextmanager
