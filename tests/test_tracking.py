@@ -4,9 +4,13 @@ The client is the real one; only the server is made here, and it dies or refuses
 """
 
 import gc
+import getpass
 import json
 import os
+import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_training import folder
+from test_training import ROOT, command, folder, lasting, train
 
 from wise_lra import tracking
+from wise_lra.results.record import read_all
 
 __all__ = ["folder"]
 
@@ -31,12 +36,12 @@ SPACE = ["unshare", "-rm", "sh", "-c"]  # a mount that nobody else sees, and tha
 
 
 class Server(ThreadingHTTPServer):
-    """As much of W&B's server as a run needs to begin and to send its steps; remembers all that it is sent."""
+    """As much of W&B's server as a run needs to begin and to send its steps; remembers what it is sent."""
 
     daemon_threads = True
 
     def __init__(self, status: int = 200) -> None:
-        self.status, self.sent = status, b""
+        self.status, self.bodies = status, b""
         super().__init__(("127.0.0.1", 0), Answer)
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -50,7 +55,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.sent += str(self.headers).encode() + body
+        self.server.bodies += body
         project = {"id": "p", "name": "wise-lra", "entity": {"id": "e", "name": "lab"}}
         bucket = {"id": "b", "name": RUN["id"], "displayName": "a run", "config": "{}", "project": project}
         upsert = {"upsertBucket": {"bucket": bucket | {"historyLineCount": 0}, "inserted": True}}
@@ -113,7 +118,7 @@ def test_a_run_is_online_where_key_and_server_are(tmp_path: Path, server: Server
         f"W&B: http://127.0.0.1:{server.server_port}/lab"
     )
     for sent in (b"wise-lra", b"train/loss", b"test_accuracy"):
-        assert sent in server.sent
+        assert sent in server.bodies
 
 
 @pytest.mark.parametrize(("key", "reason"), [(KEY, "returned error 401"), ("short", "API key must have 40")])
@@ -160,6 +165,7 @@ def test_a_network_lost_in_mid_run_neither_stops_nor_slows_it(tmp_path: Path, se
     assert line.startswith("W&B: the server stopped answering; look at it with")
     summary = kept(tmp_path)["summary"]
     assert (summary["train/loss"], summary["test_accuracy"]) == (1 / 499, 0.5)
+    assert list(tmp_path.glob(f"wandb/run-*/{tracking.UNSENT}")), "for make wandb-sync"
 
 
 def test_a_client_that_dies_is_said_once_and_the_run_goes_on(
@@ -215,3 +221,88 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def full(*_: Any, **__: Any) -> None:
     raise OSError(28, os.strerror(28))
+
+
+def mountable() -> bool:
+    try:
+        done = subprocess.run([*SPACE, "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not mountable(), reason="no namespace of its own to mount a small disk in")
+def test_a_full_disk_under_wandb_changes_nothing_but_a_line(folder: Path, tmp_path: Path) -> None:
+    whole = train(folder, tmp_path / "whole")
+    (record,) = read_all(tmp_path / "whole" / "records")
+    disk = Path("runs", record.preset, "listops-short/wise_adaptive/softmax/seed0/wandb")
+    (tmp_path / "full" / disk).mkdir(parents=True)
+    train_it = shlex.join(command(folder, tmp_path / "full", "logger=wandb", "logger.mode=offline"))
+    place = shlex.quote(str(tmp_path / "full" / disk))
+    done = subprocess.run(
+        [*SPACE, f"mount -t tmpfs -o size=64k tmpfs {place} && exec {train_it}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == whole.returncode == 0, done.stderr
+    assert done.stderr.count("No space left on device") == 1, done.stderr
+    assert "Logging error" not in done.stderr
+    (other,) = read_all(tmp_path / "full" / "records")
+    ours, theirs = lasting(other), lasting(record)
+    ours.pop("wandb_id"), theirs.pop("wandb_id")
+    assert ours == theirs
+
+
+def test_nothing_sent_or_recorded_tells_of_machine_or_person(
+    folder: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    done = train(folder, tmp_path, "logger=wandb", "logger.artifacts=false", f"data.root={tmp_path / 'data'}")
+    assert done.returncode == 0, done.stderr
+    (record,) = read_all(tmp_path / "records")
+    assert record.config["recipe"]["steps"] == 50
+    assert b"validate_every" in server.bodies, "the configuration was sent"
+    private = [KEY, str(tmp_path), str(folder), str(ROOT), str(Path.home())]
+    for text in (record.to_json(), server.bodies.decode("utf-8", "replace")):
+        assert not [word for word in private if word in text]
+        assert not re.search(rf'"[^"]*\\b{re.escape(socket.gethostname())}\\b', text)
+        names = re.findall(r'"(?:host|hostname|user|username|email|executable|root)\\?":\\?"([^"\\]*)', text)
+        assert getpass.getuser() not in names
+        assert not re.search(r'"/(?:[\w.-]+/)+', text), "a path of this machine"
+
+
+def sync(runs: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(ROOT / "scripts/wandb_sync.py"), "--runs", str(runs), *options]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
+
+
+def test_what_waits_is_listed_and_uploaded_once(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "quick/listops-short/vanilla/softmax/seed0"
+    for mode in ("offline", "online"):
+        logger = begun(place, mode=mode)
+        logger.log_metrics({"train/loss": 1.5}, step=3)
+        tracking.finish(logger, {})
+    (run,) = place.glob("wandb/offline-run-*")
+    listed = sync(tmp_path, "--list")
+    assert (listed.returncode, listed.stdout) == (0, f"{run}\n1 waiting under {tmp_path}\n")
+    monkeypatch.setenv("WANDB_API_KEY", "")
+    keyless = sync(tmp_path)
+    assert keyless.returncode == 1
+    assert (
+        keyless.stderr
+        == "error: there is no API key here; expected WANDB_API_KEY or `wandb login`, and a network\n"
+    )
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    server.status = 401
+    refused = sync(tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "401" in refused.stderr
+    server.status, server.bodies = 200, b""
+    done = sync(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("1 of 1 uploaded\n")
+    assert b"train/loss" in server.bodies
+    assert sync(tmp_path).stdout == f"nothing waiting under {tmp_path}\n"
