@@ -1,4 +1,11 @@
-"""Measure a finished run again from its checkpoint alone, or ask it about something new."""
+"""Measure a finished run again from its checkpoint alone, or ask it about something new.
+
+  python scripts/evaluate.py results/runs/quick/text/wise_adaptive/softmax/seed0
+  python scripts/evaluate.py results/runs/quick/text/wise_adaptive/softmax/seed0 --text review.txt
+  python scripts/evaluate.py results/runs/quick/listops-short/fnet/none/seed0 --listops '( ( ( [MAX 3 ) 4 ) ] )'
+
+An answer is a line a class with its probability, the likeliest first.
+"""
 
 import argparse
 import sys
@@ -7,7 +14,9 @@ from pathlib import Path
 
 def main() -> int:
     """Return 0, 1 where the accuracy is not the recorded one, 2 where the question cannot be answered."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its record")
     parser.add_argument("--split", choices=("validation", "test"), default="test", help="what to measure on")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where prepared data are looked for")

@@ -1,0 +1,156 @@
+"""Oracle: the text's own bytes, pixels drawn here, a true value worked by hand; answers follow from them alone.
+
+Runs are untrained models with the records of their tasks: what is asked and refused does not depend on learning.
+"""
+
+import runpy
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_results_record import make
+
+from wise_lra.configuration import compose
+from wise_lra.experiment import build_model
+from wise_lra.run import recorded_config
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["backbone=vanilla", "model.d_model=8", "model.depth=1", "model.mlp_dim=8", "heads.qkv_dim=8"]
+Asked = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
+    """Return a call of the script in this process: status, lines, and what it says of errors."""
+    main = runpy.run_path(str(ROOT / "scripts/evaluate.py"))["main"]
+
+    def asked(*arguments: Any) -> tuple[int, list[str], str]:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
+        status = main()
+        said = capsys.readouterr()
+        return status, said.out.splitlines(), said.err
+
+    return asked
+
+
+def run_of(task: str, place: Path, variant: str = "") -> Path:
+    cfg = compose([f"task={task}", *SMALL])
+    config = recorded_config(cfg)
+    record = make(task=task, variant=variant, backbone="vanilla", attention="softmax", config=config)
+    record.write(place / "records")
+    folder = record.path(place / "runs").with_suffix("")
+    (folder / "checkpoints").mkdir(parents=True)
+    state = {f"model.{name}": value for name, value in build_model(cfg).state_dict().items()}
+    torch.save({"state_dict": state}, folder / "checkpoints" / "best.ckpt")
+    return folder
+
+
+def chances(lines: list[str]) -> dict[str, float]:
+    """Return class -> per cent; expects the likeliest first and a sum of 100."""
+    found = {line.split("%")[1].strip(): float(line.split("%")[0]) for line in lines}
+    assert sorted(found.values(), reverse=True) == list(found.values())
+    assert sum(found.values()) == pytest.approx(100, abs=0.1)
+    return found
+
+
+def test_a_review_is_answered_from_a_file_and_from_standard_input(
+    tmp_path: Path, ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, review = run_of("text", tmp_path), tmp_path / "review.txt"
+    review.write_bytes(b"A fine film, from its first frame to its last. \xff\n")
+    status, lines, error = ask(run, "--text", review)
+    assert (status, error) == (0, "")
+    assert set(chances(lines)) == {"negative", "positive"}
+
+    class Piped:
+        buffer = BytesIO(review.read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Piped)
+    assert ask(run, "--text", "-")[1] == lines
+    review.write_bytes(b"A dull film.")
+    assert ask(run, "--text", review)[1] != lines
+
+
+def test_two_articles_are_answered(tmp_path: Path, ask: Asked) -> None:
+    run, names = run_of("retrieval", tmp_path), [tmp_path / "a", tmp_path / "b"]
+    for name in names:
+        name.write_text(f"On {name.name}.")
+    status, lines, _ = ask(run, "--pair", *names)
+    assert status == 0
+    assert set(chances(lines)) == {"no citation", "citation"}
+
+
+@pytest.mark.parametrize(("task", "classes"), [("image", 10), ("pathfinder", 2)])
+def test_a_picture_is_answered_and_resized_where_it_must_be(
+    tmp_path: Path, ask: Asked, task: str, classes: int
+) -> None:
+    run, small, large = run_of(task, tmp_path), tmp_path / "a.png", tmp_path / "b.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    Image.fromarray(pixels).save(small)
+    Image.fromarray(pixels).resize((96, 64)).save(large)
+    status, lines, error = ask(run, "--image", small)
+    assert (status, error) == (0, "")
+    assert len(chances(lines)) == classes
+    status, lines, error = ask(run, "--image", large)
+    assert (status, error) == (0, f"{large}: resized from 96 x 64 to 32 x 32\n")
+    assert len(chances(lines)) == classes
+
+
+def test_classes_have_names_where_the_data_are_the_arenas_own(tmp_path: Path, ask: Asked) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (32, 32), "red").save(picture)
+    assert "airplane" in chances(ask(run_of("image", tmp_path / "own"), "--image", picture)[1])
+    assert "0" in chances(ask(run_of("image", tmp_path / "else", "stand-in"), "--image", picture)[1])
+
+
+def test_an_expression_has_its_true_value(tmp_path: Path, ask: Asked) -> None:
+    status, lines, _ = ask(run_of("listops", tmp_path), "--listops", "( ( ( [MIN 3 ) 4 ) ] )")
+    assert (status, lines[0]) == (0, "true value 3")
+    assert set(chances(lines[1:])) == set("0123456789")
+
+
+def test_what_a_task_cannot_take_is_said_in_a_line(tmp_path: Path, ask: Asked) -> None:
+    text, listops = run_of("text", tmp_path), run_of("listops", tmp_path)
+    image, empty, missing = run_of("image", tmp_path), tmp_path / "empty", tmp_path / "missing"
+    empty.write_bytes(b" \n")
+    for run, options, message in (
+        (text, ("--image", empty), "--image: this run's task is text; expected one of image, pathfinder"),
+        (text, ("--pair", empty, empty), "--pair: this run's task is text; expected one of retrieval"),
+        (text, ("--listops", "[MAX 3 ]"), "--listops: this run's task is text; expected one of listops"),
+        (image, ("--text", empty), "--text: this run's task is image; expected one of text"),
+        (text, ("--text", empty), f"{empty}: empty; expected some text"),
+        (text, ("--text", missing), str(missing)),
+        (image, ("--image", empty), f"{empty}: not a picture"),
+        (image, ("--image", missing), str(missing)),
+        (listops, ("--listops", "( [MAX x )"), "unknown token"),
+        (listops, ("--listops", ""), "--listops: "),
+    ):
+        status, lines, error = ask(run, *options)
+        assert (status, lines, error.count("\n")) == (2, [], 1), options
+        assert error.startswith("error: ")
+        assert message in error
+
+
+def test_a_checkpoint_that_is_missing_or_broken_is_named(tmp_path: Path, ask: Asked) -> None:
+    run = run_of("text", tmp_path)
+    best = run / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:200])
+    status, _, error = ask(run, "--text", "-")
+    assert (status, error.count("\n")) == (2, 1)
+    assert f"{best}: cannot be loaded" in error
+    best.unlink()
+    assert "no checkpoint; expected" in ask(run, "--text", "-")[2]
+
+
+def test_help_is_like_the_other_scripts(ask: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        ask("--help")
+    said = capsys.readouterr().out
+    assert "python scripts/evaluate.py results/runs" in said
+    assert {"--text", "--pair", "--image", "--listops", "--split", "--data"} <= set(said.split())
