@@ -67,6 +67,9 @@ dashboard: .venv/ready-dashboard ## build the W&B workspace and report: ARGS='--
 wandb-sync: setup ## upload the W&B runs that wait on this machine
 	@$(IN_VENV) scripts/wandb_sync.py $(ARGS)
 
+wandb-picture: setup ## take a picture of a run in W&B's terminal viewer: make wandb-picture RUN=results/runs/...
+	@$(IN_VENV) scripts/wandb_picture.py $(if $(RUN),"$(RUN)")
+
 benchmark-data: setup ## measure the generators and the loading of batches
 	@$(IN_VENV) scripts/benchmark_data.py
 

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,8 +32,10 @@ def main() -> int:
         return failed(f"{options.run}: no run of W&B in its wandb/; expected results/runs/.../seed<k>", 2)
     if not shutil.which("tmux"):
         return failed("no tmux here; on Debian: apt-get install tmux", 1)
-    viewer = [str(Path(sys.executable).with_name("wandb")), "leet", str(found[-1].parent)]
-    screen = seen(viewer, options.columns, options.rows, options.seconds)
+    with tempfile.TemporaryDirectory() as copy:  # for the viewer keeps beside a run what it showed last
+        shutil.copy(found[-1], copy)
+        viewer = [str(Path(sys.executable).with_name("wandb")), "leet", copy]
+        screen = seen(viewer, options.columns, options.rows, options.seconds, options.show)
     if not Text.from_ansi(screen).plain.strip():
         return failed(f"the viewer showed nothing within {options.seconds:g} s", 1)
     write_text(options.out, svg(screen, options.columns, str(options.run)), overwrite=True)
@@ -48,18 +51,19 @@ def parse_options() -> argparse.Namespace:
     option = parser.add_argument
     option("run", type=Path, help="folder of a run that was logged to W&B, online or offline")
     option("--out", type=Path, default=Path("docs/wandb.svg"), help="the picture")
+    option("--show", default="accuracy|loss|total", help="the curves, a regular expression over their names")
     option("--columns", type=int, default=132, help="width of the terminal")
     option("--rows", type=int, default=36, help="height of the terminal")
     option("--seconds", type=float, default=60.0, help="to wait for the viewer to have drawn")
     return parser.parse_args()
 
 
-def seen(command: Sequence[str], columns: int, rows: int, seconds: float) -> str:
-    """Return what a full-screen program shows once it stands still, with the terminal's colours."""
+def seen(command: Sequence[str], columns: int, rows: int, seconds: float, curves: str) -> str:
+    """Return what the viewer shows once it stands still, with the terminal's colours."""
     tmux = ["tmux", "-L", f"picture-{time.time_ns()}"]  # a server of its own
     size = ["-x", str(columns), "-y", str(rows)]
-    start = ["-f", "/dev/null", "new-session", "-d", *size, f"COLORTERM=truecolor {shlex.join(command)}"]
-    subprocess.run([*tmux, *start], check=True)
+    program = f"COLORTERM=truecolor {shlex.join(command)}"
+    subprocess.run([*tmux, "-f", "/dev/null", "new-session", "-d", *size, program], check=True)
     looks, deadline = [""], time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
@@ -71,7 +75,11 @@ def seen(command: Sequence[str], columns: int, rows: int, seconds: float) -> str
                 break
             looks.append(look.stdout)
             if look.stdout.strip() and len(looks) > SETTLED and len(set(looks[-SETTLED:])) == 1:
-                break
+                if not curves:
+                    break
+                for keys in ("/", curves, "Enter"):
+                    subprocess.run([*tmux, "send-keys", keys], check=True)
+                looks, curves = [""], ""
     finally:
         subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
     return looks[-1]

@@ -231,6 +231,7 @@ def mountable() -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mountable(), reason="no namespace of its own to mount a small disk in")
 def test_a_full_disk_under_wandb_changes_nothing_but_a_line(folder: Path, tmp_path: Path) -> None:
     whole = train(folder, tmp_path / "whole")
@@ -240,7 +241,7 @@ def test_a_full_disk_under_wandb_changes_nothing_but_a_line(folder: Path, tmp_pa
     train_it = shlex.join(command(folder, tmp_path / "full", "logger=wandb", "logger.mode=offline"))
     place = shlex.quote(str(tmp_path / "full" / disk))
     done = subprocess.run(
-        [*SPACE, f"mount -t tmpfs -o size=64k tmpfs {place} && exec {train_it}"],
+        [*SPACE, f"mount -t tmpfs -o size=16k tmpfs {place} && exec {train_it}"],
         capture_output=True,
         text=True,
         check=False,
