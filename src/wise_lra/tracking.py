@@ -149,6 +149,7 @@ def _wandb_logger(
                 silent=True,
                 console="off",
                 x_disable_machine_info=True,
+                program="scripts/train.py",  # else its absolute path
                 init_timeout=_START,
                 finish_timeout=settings["patience"],
                 finish_timeout_raises=True,
