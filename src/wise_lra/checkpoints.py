@@ -1,6 +1,7 @@
 """Checkpoints that outlive their writer: written aside, read back, renamed; the one before is kept until then."""
 
 import io
+import json
 import logging
 import os
 from pathlib import Path
@@ -9,9 +10,18 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from wise_lra.results.atomic import write_text
+
 log = logging.getLogger(__name__)
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+CONFIG = "config.json"  # of the run that the states are of
+
+_ELSEWHERE = (
+    "devices",
+    "micro_batch",
+    "find_batch",
+)  # trainer's settings that a run can go on with others of
 
 
 class SafeCheckpoints(TorchCheckpointIO):
@@ -65,7 +75,28 @@ def newest(folder: Path) -> Path | None:
     return None
 
 
+def begun(folder: Path, config: dict[str, Any]) -> Path | None:
+    """Return the state that a run of this configuration goes on from, None if it begins.
+
+    States of another configuration are removed, and this one is noted; another number of devices is none.
+    """
+    note, states = folder / CONFIG, folder / "checkpoints"
+    if note.exists() and _lasting(json.loads(note.read_text(encoding="utf-8"))) == _lasting(config):
+        return newest(states)
+    forget(states)
+    write_text(note, json.dumps(config, indent=1) + "\n")
+    return None
+
+
 def forget(folder: Path) -> None:
     """Remove the states that a run would go on from; the best one stays."""
     for name in (LAST, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
+
+
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without what may change while a run lasts; "auto" names the device that is here."""
+    trainer = {key: value for key, value in config["trainer"].items() if key not in _ELSEWHERE}
+    if trainer["accelerator"] == "auto":
+        trainer["accelerator"] = "gpu" if torch.cuda.is_available() else "cpu"
+    return config | {"trainer": trainer}

@@ -30,10 +30,16 @@ _CHOICES = {
     "logger.name": ("wandb", "csv"),
     "logger.mode": ("auto", "online", "offline"),
 }
-_OPTIONAL = ("trainer.threads", "data.validation_examples", "data.test_examples")
+_OPTIONAL = ("trainer.threads", "trainer.micro_batch", "data.validation_examples", "data.test_examples")
 _WHOLE = ("seed", "data.seed", "trainer.workers", *_OPTIONAL)
 _FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
-_FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
+_FLAGS = (
+    "overwrite",
+    "trainer.find_batch",
+    "preset.comparable",
+    "preset.fit_parameters",
+    "backbone.mlp_norm",
+)
 
 
 class ConfigurationError(ValueError):
@@ -183,6 +189,7 @@ def _check_values(cfg: dict[str, Any]) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             more = " or null" if key in _OPTIONAL else ""
             raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more{more}")
+    _check_devices(cfg)
     limit = cfg["trainer"]["max_time"]
     if limit is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(limit)):
         raise ConfigurationError(f'trainer.max_time={limit}: expected "DD:HH:MM:SS" in quotes, or null')
@@ -192,6 +199,22 @@ def _check_values(cfg: dict[str, Any]) -> None:
     for key in (*_FLAGS, *(["logger.artifacts"] if "artifacts" in cfg["logger"] else [])):
         if not isinstance(_at(cfg, key), bool):
             raise ConfigurationError(f"{key}={_at(cfg, key)}: expected true or false")
+
+
+def _check_devices(cfg: dict[str, Any]) -> None:
+    trainer, batch = cfg["trainer"], cfg["recipe"]["batch_size"]
+    count = trainer["devices"]
+    if count != "all":
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ConfigurationError(f"trainer.devices={count}: expected a whole number, 1 or more, or all")
+        if isinstance(batch, int) and 1 <= batch < count:
+            raise ConfigurationError(
+                f"trainer.devices={count}: recipe.batch_size={batch}, fewer; expected at most {batch}"
+            )
+    if trainer["find_batch"] is True and trainer["micro_batch"] is not None:
+        raise ConfigurationError(
+            f"trainer.micro_batch={trainer['micro_batch']}: trainer.find_batch=true finds it; expected one of both"
+        )
 
 
 def _check_sizes(cfg: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """The composition root: from a checked configuration to a trained, tested and recorded run."""
 
-import json
 import logging
 import time
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from wise_lra.checkpoints import BEST, SafeCheckpoints, forget, newest
+from wise_lra import memory, processes
+from wise_lra.checkpoints import BEST, SafeCheckpoints, begun, forget
 from wise_lra.configuration import CONFIGS, compose, plain_dict
 from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
@@ -30,7 +31,6 @@ from wise_lra.progress import History, Screen, Throughput, peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.publication import publish
 from wise_lra.results import record as records
-from wise_lra.results.atomic import write_text
 from wise_lra.results.predictions import PREDICTIONS
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
@@ -41,6 +41,7 @@ from wise_lra.training import Training
 log = logging.getLogger(__name__)
 
 PUBLISHED = CONFIGS.parent / "results" / "published"
+_JOINED = "lightning_fabric.utilities.distributed"
 
 
 class Refused(RuntimeError):
@@ -51,27 +52,22 @@ def train(cfg: DictConfig) -> Record:
     """Train, test and record one run, or return the record that is there; `cfg` is checked (see `compose`).
 
     A run that was stopped goes on from its last validation. Test data are touched once, after the best checkpoint
-    by validation accuracy has been chosen.
-    Raises Refused for a cell with too many parameters, a device or data that are not there, AlreadyRunning,
-    Diverged, and what the data room raises.
+    by validation accuracy has been chosen. On several devices each has a process, which this one waits for.
+    Raises Refused for a cell with too many parameters, devices or data that are not there, AlreadyRunning,
+    Diverged, Lost, and what the data room raises.
     """
-    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
+    cfg = _on_devices(cfg)
     run = _opened(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
         return records.read(run.record)
     with claim(run.folder):
-        record, logger = _trained(run)
-        record.write(cfg.records, overwrite=cfg.overwrite)
-        checkpoints = run.folder / "checkpoints"
-        forget(checkpoints)
-        if is_wandb(logger) and cfg.logger.artifacts:
-            publish(logger, record, Path(cfg.records), checkpoints / BEST, PUBLISHED)
-        seconds = {f"seconds_{phase}": value for phase, value in record.seconds.items()}
-        if line := finish(logger, record.metrics | seconds | {"parameters": record.parameters}):
-            log.info(line)
-    return record
+        if cfg.trainer.find_batch:
+            run = replace(run, cfg=_with_micro_batch(cfg))
+        state = begun(run.folder, recorded_config(run.cfg))
+        if state:
+            log.info("%s: goes on from its last validation", run.name)
+        return processes.together(cfg.trainer.devices, _trained, run, state)
 
 
 def build_model(cfg: DictConfig) -> torch.nn.Module:
@@ -114,11 +110,31 @@ def _opened(cfg: DictConfig) -> Run:
     return Run(cfg, prepared.folder, prepared.manifest)
 
 
-def _trained(run: Run) -> tuple[Record, Any]:
-    """Return the record of a run that was trained and tested, and its logger, which is still open."""
+def _on_devices(cfg: DictConfig) -> DictConfig:
+    """Return the configuration with the number of devices that it means here."""
+    cfg = cfg.copy()
+    try:
+        cfg.trainer.devices = processes.number(cfg.trainer.accelerator, cfg.trainer.devices)
+        processes.pieces(cfg.recipe.batch_size, cfg.trainer.devices, cfg.trainer.micro_batch)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return cfg
+
+
+def _with_micro_batch(cfg: DictConfig) -> DictConfig:
+    """Return the configuration with the largest micro-batch that fits into memory."""
+    cfg = cfg.copy()
+    share = -(-cfg.recipe.batch_size // cfg.trainer.devices)
+    mixed = _precision(cfg.trainer.precision) == "bf16-mixed"
+    cfg.trainer.micro_batch = memory.largest(cfg, share, mixed)
+    return cfg
+
+
+def _trained(place: processes.Place, run: Run, state: Path | None) -> Record:
+    """Train and test in one process of the run; all return the record, the first one writes it."""
     cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
-    if cfg.trainer.threads:
-        torch.set_num_threads(cfg.trainer.threads)
+    if cfg.trainer.threads or place.count > 1:
+        torch.set_num_threads(cfg.trainer.threads or max(1, torch.get_num_threads() // place.count))
     if run.variant:
         log.warning("%s: the data are not LRA's own but %s", run.name, run.manifest["source"])
     model, recipe = build_model(cfg), instantiate(cfg.recipe)
@@ -137,13 +153,12 @@ def _trained(run: Run) -> tuple[Record, Any]:
     throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
     module, config = Training(model, recipe, cfg.seed), recorded_config(cfg)
     parameters = parameter_count(model)
-    logger = make_logger(
-        plain_dict(cfg)["logger"], run.folder, run.wandb(), config | {"parameters": parameters}
-    )
+    shown = config | {"parameters": parameters}
+    logger = make_logger(plain_dict(cfg)["logger"], run.folder, run.wandb(), shown) if place.first else None
     predicting = Predicting(run.folder / PREDICTIONS, data.chosen["test"])
-    trainer = _trainer(run, module, logger, [history, throughput, predicting])
+    trainer = _trainer(place, run, module, logger, [history, throughput, predicting])
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=_resumed(run, config), weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
         tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]
     except SystemExit:  # what Lightning makes of Ctrl-C
         finish(logger, {}, exit_code=130)
@@ -160,6 +175,8 @@ def _trained(run: Run) -> tuple[Record, Any]:
         "validation_loss": best["validation_loss"],
         "best_step": best["step"],
     }
+    device = trainer.strategy.root_device  # the module's own is the processor again by now
+    peak = torch.tensor(peak_memory(device), dtype=torch.float64, device=device)
     record = Record(
         preset=run.cell.preset,
         task=cfg.task.name,
@@ -187,8 +204,8 @@ def _trained(run: Run) -> tuple[Record, Any]:
         parameters=parameters,
         seconds={**history.seconds, "total": history.seconds_before + time.perf_counter() - begin},
         tokens_per_second=throughput.tokens_per_second,
-        peak_memory_bytes=peak_memory(module.device),
-        device=device_name(module.device),
+        peak_memory_bytes=int(trainer.strategy.reduce(peak, reduce_op="max")),
+        device=f"{place.count} x " * (place.count > 1) + device_name(device),
         precision=str(trainer.precision),
         versions=versions(),
         commit=commit(),
@@ -198,12 +215,29 @@ def _trained(run: Run) -> tuple[Record, Any]:
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         wandb_id=str(logger.version) if is_wandb(logger) else None,
     )
-    return record, logger
+    if place.first:
+        _keep(run, record, logger)
+    return record
 
 
-def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Trainer:
+def _keep(run: Run, record: Record, logger: Any) -> None:
+    """Write the record, then send what W&B gets of it, then close the run: later steps may fail, the record stays."""
+    cfg, checkpoints = run.cfg, run.folder / "checkpoints"
+    record.write(cfg.records, overwrite=cfg.overwrite)
+    forget(checkpoints)
+    if is_wandb(logger) and cfg.logger.artifacts:
+        publish(logger, record, Path(cfg.records), checkpoints / BEST, PUBLISHED)
+    seconds = {f"seconds_{phase}": value for phase, value in record.seconds.items()}
+    if line := finish(logger, record.metrics | seconds | {"parameters": record.parameters}):
+        log.info(line)
+
+
+def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, watchers: list[Any]) -> Trainer:
     cfg, recipe = run.cfg, module.recipe
-    screen = Screen(run.folder / "progress.json", run.name, recipe.steps, cfg.trainer.progress)
+    if place.first:
+        screen = Screen(run.folder / "progress.json", run.name, recipe.steps, cfg.trainer.progress)
+        pictures = WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False))
+        watchers = [*watchers, pictures, screen]
     checkpoint = ModelCheckpoint(
         run.folder / "checkpoints",
         filename="best",
@@ -215,23 +249,17 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
     limit = [TimeLimit(cfg.trainer.max_time, recipe.steps)] if cfg.trainer.max_time else []
     _silence()
     return Trainer(
-        plugins=[SafeCheckpoints()],
+        plugins=[SafeCheckpoints(), *place.plugins()],
         accelerator=cfg.trainer.accelerator,
-        devices=1,
+        **place.trainer(),
+        accumulate_grad_batches=processes.pieces(recipe.batch_size, place.count, cfg.trainer.micro_batch),
         precision=_precision(cfg.trainer.precision),
         max_epochs=recipe.stretches,
         num_sanity_val_steps=0,
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),
         logger=logger or False,
-        callbacks=[
-            *watchers,
-            GradientNorms(),
-            WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False)),
-            screen,
-            *limit,
-            checkpoint,
-        ],
+        callbacks=[*watchers, GradientNorms(), *limit, checkpoint],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -243,19 +271,6 @@ def exact(accuracy: float, examples: int) -> float:
     return round(accuracy * examples) / examples
 
 
-def _resumed(run: Run, config: dict[str, Any]) -> str | None:
-    """Return the checkpoint to go on from, and note the configuration that the next one will have."""
-    note, folder = run.folder / "config.json", run.folder / "checkpoints"
-    text = json.dumps(config, indent=1) + "\n"
-    same = note.exists() and note.read_text(encoding="utf-8") == text
-    if same and (last := newest(folder)):
-        log.info("%s: goes on from its last validation", run.name)
-        return str(last)
-    forget(folder)
-    write_text(note, text)
-    return None
-
-
 def _precision(choice: str) -> Any:
     if choice == "auto":
         bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
@@ -265,12 +280,13 @@ def _precision(choice: str) -> Any:
 
 def _silence() -> None:
     """Quieten what Lightning says of every run and nobody can act on."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(f"{name}.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero", _JOINED):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
         ".*exists and is not empty.*",  # a resumed run's folder
         ".*GPU available but not used.*",  # trainer=cpu was asked for
+        ".*srun.*",  # processes are started by `devices`, under Slurm too
         ".*LeafSpec.*",  # Lightning's own use of torch's pytree
     ):
         warnings.filterwarnings("ignore", message=message)

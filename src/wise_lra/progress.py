@@ -56,8 +56,12 @@ class History(Callback):
         self._sums = torch.zeros(3, device=module.device)
         self._begin = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
-        """Add a step to the means."""
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Add a step to the means, once its last piece is computed."""
+        if (index + 1) % trainer.accumulate_grad_batches:
+            return
         metrics = trainer.callback_metrics
         self._sums += torch.stack([metrics["train/loss"], metrics["train/accuracy"], self._sums.new_ones(())])
 
@@ -108,7 +112,7 @@ class Throughput(Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """Training tokens a second, validation left out, of this process."""
+        """Training tokens a second, validation left out, of all devices since this start."""
         return self.tokens * self.history.steps_here / max(1e-9, self.history.seconds_here)
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:

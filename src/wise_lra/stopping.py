@@ -41,8 +41,9 @@ class TimeLimit(Callback):
         self._end = time.monotonic() + ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Raise OutOfTime; inside a stretch it would change what comes after."""
-        if trainer.global_step < self.steps and time.monotonic() >= self._end:
+        """Raise OutOfTime, on all devices at once; inside a stretch it would change what comes after."""
+        over = trainer.strategy.reduce_boolean_decision(time.monotonic() >= self._end, all=False)
+        if over and trainer.global_step < self.steps:
             raise OutOfTime(
                 f"trainer.max_time={self.limit} is over at step {trainer.global_step} of {self.steps}; "
                 "the same command goes on from there"

@@ -79,6 +79,9 @@ class Recipe:
 
 
 _CHECKED_EVERY = 20  # steps between looks at the loss: each makes a GPU wait for the host
+_SPREAD = (
+    0x1E3779B97F4A7C15  # odd, so that the seeds of devices differ also in the half that torch's CPU uses
+)
 
 
 class Diverged(RuntimeError):
@@ -89,12 +92,17 @@ class Training(LightningModule):
     """Cross-entropy training of a classifier by a `Recipe`, one stretch between validations a Lightning epoch.
 
     Dropout of stretch k depends on (seed, k) alone, as the data's order depends on (seed, step): a run resumed
-    at the end of a stretch goes on as if it had never stopped.
+    at the end of a stretch goes on as if it had never stopped. On several devices each has a noise of its own.
+
+    A step's batch comes in pieces, `accumulate_grad_batches` of them on each device; each counts by its examples,
+    so that the gradient is the mean over the batch however it is parted.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe, seed: int) -> None:
         super().__init__()
         self.model, self.recipe, self.seed = model, recipe, seed
+        self._step = torch.zeros(2)  # loss and accuracy of the step so far
+        self._evaluated = torch.zeros(3)  # sums of loss and accuracy over examples, and their number
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return logits (batch, classes)."""
@@ -102,29 +110,47 @@ class Training(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the noise of this stretch."""
-        torch.manual_seed((self.seed << 20) + self.current_epoch)
+        torch.manual_seed(((self.seed << 20) + self.current_epoch) ^ (self.global_rank * _SPREAD))
+        self._step = torch.zeros(2, device=self.device)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Return the loss of a batch. Raises Diverged where it is not finite."""
+        """Return the loss of a piece, weighted. Raises Diverged, on all devices, where the step's is not finite."""
         loss, accuracy, _ = self._measure(batch)
-        if self.global_step % _CHECKED_EVERY == 0:
-            self._expect_finite(loss)
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
-        self.log_dict({"train/loss": loss, "train/accuracy": accuracy, "train/lr": rate})
-        return loss
+        pieces = self.trainer.accumulate_grad_batches
+        share = len(batch.labels) * self.trainer.world_size / self.recipe.batch_size
+        self._step += torch.stack([loss.detach(), accuracy]) * share
+        if (index + 1) % pieces == 0:
+            self._log_step()
+        return loss * (share * pieces)  # Lightning divides by the number of pieces, DDP by that of devices
 
     def on_train_batch_end(self, *_: Any) -> None:
         """End the run at its last step, inside a stretch if need be; Lightning validates before it stops."""
         if self.global_step == self.recipe.steps:
             self.trainer.should_stop = True
 
+    def on_validation_epoch_start(self) -> None:
+        """Begin the validation means."""
+        self._evaluated = torch.zeros(3, device=self.device)
+
     def validation_step(self, batch: Batch, index: int) -> None:
-        """Add a batch to the validation means. Raises Diverged where the loss is not finite."""
-        self._expect_finite(self._evaluate("validation", batch)[0])
+        """Add a batch to the validation means."""
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log them. Raises Diverged, on all devices, where the loss is not finite."""
+        self._expect_finite(self._log_means("validation"))
+
+    def on_test_epoch_start(self) -> None:
+        """Begin the test means."""
+        self._evaluated = torch.zeros(3, device=self.device)
 
     def test_step(self, batch: Batch, index: int) -> Tensor:
         """Add a batch to the test means; return its logits for those who keep them."""
-        return self._evaluate("test", batch)[1]
+        return self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log them."""
+        self._log_means("test")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW(0.9, 0.98, 1e-9) with the recipe's rate, set anew at every step."""
@@ -135,6 +161,31 @@ class Training(LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: recipe.learning_rate(done + 1))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note in how many pieces the batches came that Lightning counts."""
+        checkpoint["pieces"] = self.trainer.accumulate_grad_batches
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count them in the pieces of this run, so that one parted otherwise begins where the other ended."""
+        before, now = checkpoint.get("pieces", 1), self.trainer.accumulate_grad_batches
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update({name: count // before * now for name, count in counts.items()})
+
+    def _log_step(self) -> None:
+        loss, accuracy = self._over_devices(self._step, "mean")
+        if self.global_step % _CHECKED_EVERY == 0:
+            self._expect_finite(loss)
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        self.log_dict({"train/loss": loss, "train/accuracy": accuracy, "train/lr": rate})
+        self._step = torch.zeros_like(self._step)
+
+    def _over_devices(self, values: Tensor, reduction: Literal["mean", "sum"]) -> Tensor:
+        """Return mean or sum over devices; on one, the values themselves."""
+        reduced = self.trainer.strategy.reduce(values, reduce_op=reduction)
+        assert isinstance(reduced, Tensor)
+        return reduced
+
     def _expect_finite(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise Diverged(
@@ -142,11 +193,21 @@ class Training(LightningModule):
                 "lengthen recipe.warmup_steps or set recipe.clip=1.0"
             )
 
-    def _evaluate(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, batch: Batch) -> Tensor:
         loss, accuracy, logits = self._measure(batch)
-        values = {f"{split}/loss": loss, f"{split}/accuracy": accuracy}
-        self.log_dict(values, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        return loss, logits
+        self._evaluated += torch.stack([loss, accuracy, torch.ones_like(loss)]) * len(batch.labels)
+        return logits
+
+    def _log_means(self, split: str) -> Tensor:
+        """Log the means over the examples of all devices, and return that of the loss.
+
+        Lightning's own means over devices cut a mean number of examples to a whole one.
+        """
+        loss, accuracy, examples = self._over_devices(self._evaluated, "sum")
+        self.log_dict(
+            {f"{split}/loss": loss / examples, f"{split}/accuracy": accuracy / examples}, sync_dist=True
+        )
+        return loss
 
     def _measure(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean cross-entropy and share of right answers, scalars, and logits (batch, classes); float32."""

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from wise_lra.data.batch import Batch
-from wise_lra.data.order import Buckets, InOrder, TrainingOrder
+from wise_lra.data.order import Buckets, InOrder, Pieces, TrainingOrder
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import SPLITS, Task
 
@@ -20,6 +20,9 @@ class DataModule(LightningDataModule):
     at step k * `stretch`. Batch k depends on (seed, k) alone, so a run resumed at the end of a stretch sees exactly
     the batches that it would have seen. Validation and test run in order, bucket by bucket, the last batch of each
     as small as it comes.
+
+    On several devices, or where a batch is computed in pieces, each loader yields its own part of every batch
+    (`Pieces`); of validation and test each example is on one device once, so that means over all are exact.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class DataModule(LightningDataModule):
         split = self.splits["train"]
         order = TrainingOrder(self.buckets["train"], self.batch_size, self.seed, self.stretch)
         order.set_epoch(self.trainer.current_epoch if self.trainer else 0)
-        return self._loader(split, order)
+        rank, ranks, pieces = self._place()
+        return self._loader(split, Pieces(order, rank, ranks, pieces))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the validation split in order."""
@@ -83,10 +87,22 @@ class DataModule(LightningDataModule):
         return self._in_order("test")
 
     def _in_order(self, name: str) -> DataLoader[Batch]:
-        split = self.splits[name]
-        return self._loader(split, InOrder(self.chosen[name], self.buckets[name], self.batch_size))
+        split, chosen = self.splits[name], self.chosen[name]
+        rank, ranks, pieces = self._place()
+        if len(chosen) < ranks:
+            raise ValueError(
+                f"trainer.devices={ranks}: {name} has {len(chosen)} examples; expected one a device"
+            )
+        size = -(-self.batch_size // (ranks * pieces))
+        return self._loader(split, InOrder(chosen[rank::ranks], self.buckets[name], size))
 
-    def _loader(self, split: PackedSplit, order: TrainingOrder | InOrder) -> DataLoader[Batch]:
+    def _place(self) -> tuple[int, int, int]:
+        """Return this process's rank, the number of processes, and in how many pieces each computes a batch."""
+        if self.trainer is None:
+            return 0, 1, 1
+        return self.trainer.global_rank, self.trainer.world_size, self.trainer.accumulate_grad_batches
+
+    def _loader(self, split: PackedSplit, order: Pieces | InOrder) -> DataLoader[Batch]:
         return DataLoader(
             _Batches(split, self.lengths),
             sampler=order,

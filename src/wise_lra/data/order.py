@@ -99,6 +99,30 @@ class TrainingOrder:
         return [order[self.buckets[order] == bucket] for bucket in range(len(self._sizes))]
 
 
+class Pieces:
+    """Of every batch of an order, the pieces of one process, each a batch of its own.
+
+    The examples are dealt out in turn, so pieces differ by one example at most, and the batch is the same whatever
+    the number of processes and pieces.
+    """
+
+    def __init__(self, order: TrainingOrder, rank: int, ranks: int, pieces: int) -> None:
+        self.order, self.parts = order, ranks * pieces
+        self.own = range(rank * pieces, (rank + 1) * pieces)
+
+    def set_epoch(self, number: int) -> None:
+        """Choose the stretch."""
+        self.order.set_epoch(number)
+
+    def __len__(self) -> int:
+        return len(self.order) * len(self.own)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for batch in self.order:
+            for part in self.own:
+                yield batch[part :: self.parts]
+
+
 class InOrder:
     """The given indices, batch by batch, none of which holds two buckets."""
 
