@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 IN_VENV := $(BIN)/python
 
-# What reproduce-lra, data and status take: make reproduce-lra PRESET=lra TASKS=image,text SEEDS=0..4
+# What reproduce-lra, plan, data and status take: make reproduce-lra PRESET=lra TASKS=image,text SEEDS=0..4
 PRESET ?=
 TASKS ?=
 BACKBONES ?=
@@ -14,15 +14,19 @@ DATA ?=
 SOURCE ?=
 JOBS ?=
 ARGS ?=
+MEASURE ?=
+DEVICE ?=
 RUN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
+.PHONY: help setup reproduce-lra plan status data tables reference wavelets \
+	dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
-	@echo "  options of reproduce-lra, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
+	@echo "  options of reproduce-lra, plan, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
 	@echo "  ATTENTIONS=softmax SEEDS=0..4 DATA=/folder/of/archives SOURCE=auto|release|generated|standin JOBS=2 ARGS='key=value'"
+	@echo "  plan: MEASURE=1 measures all, 0 nothing, by default what has no record; DEVICE='what records call it'"
 
 setup: .venv/ready ## create .venv and install the pinned dependencies
 
@@ -40,6 +44,10 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
 	@$(IN_VENV) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
 		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" $(ARGS)
+
+plan: setup ## print the jobs of a grid and the hours they would take, before anything is spent
+	@$(IN_VENV) scripts/plan.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
+		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --jobs "$(JOBS)" --measure "$(MEASURE)" --device "$(DEVICE)" $(ARGS)
 
 status: setup ## show the grid: done, running, failed, missing
 	@$(IN_VENV) scripts/status.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \

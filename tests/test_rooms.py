@@ -30,7 +30,16 @@ RULES = {
     "publication": {"torch", "wise_lra.results", "wise_lra.tracking"},
     "dashboards": {"wandb_workspaces", "wise_lra.results", "wise_lra.tracking"},
     "provenance": {"torch"},
-    "checkpoints": {"torch", "lightning_fabric"},
+    "checkpoints": {"torch", "lightning_fabric", "wise_lra.results.atomic"},
+    "devices": {"torch", "lightning_fabric", "wise_lra.stopping"},  # processes; what they do is handed in
+    "trial": {
+        "torch",
+        "hydra",
+        "omegaconf",
+        "pytorch_lightning",
+        "wise_lra.grid.aside",
+        "wise_lra.provenance",
+    },
     "stopping": {"pytorch_lightning"},
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells"},
     "bars": {"rich", "wise_lra.grid.estimate"},
@@ -46,6 +55,7 @@ RULES = {
 }
 SCRIPTS = {
     "wise_lra.run",
+    "wise_lra.trial",
     "rich",
     "wise_lra.experiment",
     "wise_lra.results",

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from wise_lra import memory, processes
+from wise_lra import processes, trial
 from wise_lra.checkpoints import BEST, SafeCheckpoints, begun, forget
 from wise_lra.configuration import CONFIGS, compose, plain_dict
 from wise_lra.data.module import DataModule
@@ -126,7 +126,7 @@ def _with_micro_batch(cfg: DictConfig) -> DictConfig:
     cfg = cfg.copy()
     share = -(-cfg.recipe.batch_size // cfg.trainer.devices)
     mixed = _precision(cfg.trainer.precision) == "bf16-mixed"
-    cfg.trainer.micro_batch = memory.largest(cfg, share, mixed)
+    cfg.trainer.micro_batch = trial.largest(cfg, share, mixed)
     return cfg
 
 
