@@ -110,7 +110,10 @@ def timed(
         took = seconds_of(
             pace.train, pace.evaluation, recipe.steps, recipe.batch_size, validations, (validation, test)
         )
-        found[key] = took, f"measured, {pace.size} of {recipe.batch_size} at a time"
+        how = (
+            f"{pace.size} of {recipe.batch_size} at a time" if pace.size else "at least; too slow to say more"
+        )
+        found[key] = took, f"measured, {how}"
     return found
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 import torch
 from hydra.utils import instantiate
@@ -120,11 +121,13 @@ def device(threads: int | None) -> tuple[list[str], str]:
 def paces(cfgs: Sequence[DictConfig], seconds: float, threads: int | None) -> list[Pace | None]:
     """Return the pace of each configuration's model, found in about `seconds` for all; to be called aside.
 
-    The size is doubled up to the recipe's batch as long as time and memory last; None where not one example fits.
+    The size is doubled up to the recipe's batch as long as time and memory last. Where time ends before the first
+    example, size is 0 and the pace the least that it can be; None where memory does.
     """
     if threads:
         torch.set_num_threads(threads)
     mixed = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    signal.signal(signal.SIGALRM, _end)
     found = []
     for cfg in cfgs:
         found.append(_pace(cfg, seconds / len(cfgs), mixed))
@@ -132,21 +135,34 @@ def paces(cfgs: Sequence[DictConfig], seconds: float, threads: int | None) -> li
     return found
 
 
+class _OutOfTime(Exception):
+    """The seconds of a measurement are over."""
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    raise _OutOfTime
+
+
 def _pace(cfg: DictConfig, seconds: float, mixed: bool) -> Pace | None:
-    end, pace, size = time.perf_counter() + seconds, None, 1
+    pace, size = None, 1
     try:
         trial = Trial(cfg, mixed)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         trial.evaluate(1)  # the first call makes what later ones find
         while True:
             took, plain = trial.seconds(trial.step, size), trial.seconds(trial.evaluate, size)
             pace = Pace(took / size, plain / size, size)
-            if size == cfg.recipe.batch_size or time.perf_counter() + 2 * (took + plain) > end:
+            if size == cfg.recipe.batch_size:
                 return pace
             size = min(2 * size, cfg.recipe.batch_size)
+    except _OutOfTime:
+        return pace or Pace(seconds, 0.0, 0)
     except RuntimeError as error:
         if is_oom_error(error):
             return pace
         raise
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _tried(cfg: DictConfig, size: int, mixed: bool) -> bool:
