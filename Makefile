@@ -81,10 +81,11 @@ wandb-picture: setup ## take a picture of a run in W&B's terminal viewer: make w
 benchmark-data: setup ## measure the generators and the loading of batches
 	@$(IN_VENV) scripts/benchmark_data.py
 
-lint: .venv/ready-dev ## check style (ruff) and types (mypy)
+lint: .venv/ready-dev ## check style (ruff), types (mypy) and the Dockerfile (hadolint)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; fi
 
 format: .venv/ready-dev ## format the code
 	@$(BIN)/ruff check --fix .
