@@ -12,9 +12,9 @@ import torch
 from test_training import command, folder, train, wait_for
 from torch import nn
 
-from wise_lra import devices, trial
+from wise_lra import processes, trial
 from wise_lra.configuration import ConfigurationError, compose
-from wise_lra.data.module import InOrder, Pieces, TrainingOrder
+from wise_lra.data.order import InOrder, Pieces, TrainingOrder
 from wise_lra.results.record import read_all
 
 __all__ = ["folder"]
@@ -26,9 +26,11 @@ STOP = 'trainer.max_time="0:00:00:00"'
 
 @pytest.mark.parametrize(("ranks", "pieces"), [*itertools.product((1, 2, 3), repeat=2)])
 def test_the_pieces_of_all_devices_are_the_batch(ranks: int, pieces: int) -> None:
-    whole = TrainingOrder(23, 11, 0, 5)
+    whole = TrainingOrder(np.zeros(23, np.int64), 11, 0, 5)
     whole.set_epoch(2)
-    each = [Pieces(TrainingOrder(23, 11, 0, 5), rank, ranks, pieces) for rank in range(ranks)]
+    each = [
+        Pieces(TrainingOrder(np.zeros(23, np.int64), 11, 0, 5), rank, ranks, pieces) for rank in range(ranks)
+    ]
     for own in each:
         own.set_epoch(2)
     parts = [list(own) for own in each]
@@ -42,7 +44,9 @@ def test_the_pieces_of_all_devices_are_the_batch(ranks: int, pieces: int) -> Non
 
 def test_every_example_is_evaluated_on_one_device_once() -> None:
     chosen = np.arange(37)
-    seen = np.concatenate([np.concatenate(list(InOrder(chosen[rank::3], 4))) for rank in range(3)])
+    seen = np.concatenate(
+        [np.concatenate(list(InOrder(chosen[rank::3], np.zeros(37, np.int64), 4))) for rank in range(3)]
+    )
     assert sorted(seen) == list(chosen)
 
 
@@ -51,26 +55,26 @@ def test_every_example_is_evaluated_on_one_device_once() -> None:
     [(32, 1, None, 1), (32, 1, 8, 4), (32, 2, 8, 2), (400, 3, None, 1), (400, 1, 256, 2), (5, 1, 2, 3)],
 )
 def test_a_batch_is_parted(batch: int, count: int, micro: int | None, expected: int) -> None:
-    assert devices.pieces(batch, count, micro) == expected
+    assert processes.pieces(batch, count, micro) == expected
 
 
 def test_a_piece_without_examples_is_refused() -> None:
     with pytest.raises(ValueError, match=r"trainer.devices=2, trainer.micro_batch=1: recipe.batch_size=5 "):
-        devices.pieces(5, 2, 1)
+        processes.pieces(5, 2, 1)
 
 
 def test_devices_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert devices.number("gpu", "all") == devices.number("auto", 2) == 2
-    assert devices.number("cpu", 3) == 3
+    assert processes.number("gpu", "all") == processes.number("auto", 2) == 2
+    assert processes.number("cpu", 3) == 3
     with pytest.raises(ValueError, match=r"trainer.devices=3: torch sees 2 CUDA"):
-        devices.number("auto", 3)
+        processes.number("auto", 3)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"trainer.accelerator=gpu: .* expected 2, or trainer=cpu"):
-        devices.number("gpu", 2)
+        processes.number("gpu", 2)
     with pytest.raises(ValueError, match=r"trainer.devices=all: .* expected a number"):
-        devices.number("cpu", "all")
+        processes.number("cpu", "all")
 
 
 @pytest.mark.parametrize(

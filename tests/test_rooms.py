@@ -31,13 +31,14 @@ RULES = {
     "dashboards": {"wandb_workspaces", "wise_lra.results", "wise_lra.tracking"},
     "provenance": {"torch"},
     "checkpoints": {"torch", "lightning_fabric", "wise_lra.results.atomic"},
-    "devices": {"torch", "lightning_fabric", "wise_lra.stopping"},  # processes; what they do is handed in
+    "processes": {"torch", "lightning_fabric", "wise_lra.stopping"},  # processes; what they do is handed in
     "trial": {
         "torch",
         "hydra",
         "omegaconf",
         "pytorch_lightning",
         "wise_lra.grid.aside",
+        "wise_lra.devices",
         "wise_lra.provenance",
     },
     "stopping": {"pytorch_lightning"},

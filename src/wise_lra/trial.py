@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.memory import is_oom_error
 from torch.nn.functional import cross_entropy
 
+from wise_lra.devices import visible_gpus
 from wise_lra.grid.aside import aside
 from wise_lra.provenance import device_name
 
@@ -112,10 +112,8 @@ def device(threads: int | None) -> tuple[list[str], str]:
     """
     if threads:
         torch.set_num_threads(threads)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    here = torch.device("cuda", 0) if count else torch.device("cpu")
-    return named[:count] or [str(index) for index in range(count)], device_name(here)
+    gpus = visible_gpus()
+    return gpus, device_name(torch.device("cuda", 0) if gpus else torch.device("cpu"))
 
 
 def paces(cfgs: Sequence[DictConfig], seconds: float, threads: int | None) -> list[Pace | None]:
