@@ -1,6 +1,5 @@
 """The second composition root: a recorded run put together again, measured anew or asked something."""
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from wise_lra.checkpoints import BEST
-from wise_lra.data import image, listops, retrieval, text
+from wise_lra.data import image, listops, look, retrieval, text
 from wise_lra.data.batch import Batch
 from wise_lra.data.module import DataModule
 from wise_lra.data.order import Buckets
-from wise_lra.data.packed import MANIFEST, read_manifest
 from wise_lra.data.task import Task
+from wise_lra.experiment import build_model
 from wise_lra.results import record as records
 from wise_lra.results.record import Record
 
@@ -62,6 +61,12 @@ class Finished:
         right = sum(int((self._logits(b).argmax(-1) == b.labels).sum()) for b in loader)
         return right / module.count(split), float(self.record.metrics[f"{split}_accuracy"])
 
+    def untrained(self) -> torch.nn.Module:
+        """Return the model as the run's seed made it, before its first step."""
+        config = OmegaConf.create(self.record.config)
+        assert isinstance(config, DictConfig)
+        return build_model(config).eval()
+
     def probabilities(self, documents: list[np.ndarray]) -> list[float]:
         """Return the probability of every class for one example, its documents cut or padded as in training."""
         length = Buckets(self.task.length, self._buckets).holding(max(map(len, documents)))
@@ -102,13 +107,11 @@ class Finished:
 
     def _data(self, root: Path) -> Path:
         wanted = self.record.data["sha256"]
-        for manifest in sorted(root.rglob(MANIFEST)):
-            if json.loads(manifest.read_text(encoding="utf-8")).get("sha256") == wanted:
-                read_manifest(manifest.parent)
-                return manifest.parent
-        raise Unanswerable(
-            f"{root}: no prepared data with sha256 {wanted}, which the record names; see --data"
-        )
+        if (found := look.find(root, wanted)) is None:
+            raise Unanswerable(
+                f"{root}: no prepared data with sha256 {wanted}, which the record names; see --data"
+            )
+        return found
 
 
 def load(run: Path) -> Finished:

@@ -1,28 +1,56 @@
 """Looking at what is trained on: pictures of image tasks, and the texts of the others, from a packed folder."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from wise_lra.data import image, listops, pathfinder, standin_image
-from wise_lra.data.packed import PackedSplit, read_manifest
+from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest
 from wise_lra.data.task import Task
 
+PICTURES = ("image", "pathfinder")
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
 _CAPTION = 14  # pixels of height for the label under an image
 
 
 def names(task: Task, folder: Path) -> tuple[str, ...]:
     """Return what people call the classes of a packed task."""
+    return class_names(task, read_manifest(folder)["variant"])
+
+
+def class_names(task: Task, variant: str) -> tuple[str, ...]:
+    """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
     if task.name == "image":
-        return tuple(standin_image.CLASSES) if read_manifest(folder)["variant"] else image.CLASSES
+        return tuple(standin_image.CLASSES) if variant else image.CLASSES
     known = {
         "text": ("negative", "positive"),
         "retrieval": ("unrelated", "related"),
         "pathfinder": pathfinder.CLASSES,
     }
     return known.get(task.name, tuple(map(str, range(task.classes))))
+
+
+def find(root: Path, sha256: str) -> Path | None:
+    """Return the packed folder under `root` whose manifest states this sum; None where there is none."""
+    for manifest in sorted(root.rglob(MANIFEST)):
+        if json.loads(manifest.read_text(encoding="utf-8")).get("sha256") == sha256:
+            read_manifest(manifest.parent)
+            return manifest.parent
+    return None
+
+
+def example(packed: PackedSplit, index: int) -> Image.Image | list[str]:
+    """Return one example as people see it: the picture of an image task, else its documents as text.
+
+    Of a document, what a model of the task reads: it is cut to the task's length.
+    """
+    documents = [ids[: packed.task.length] for ids in packed.documents(index)]
+    if packed.task.name not in PICTURES:
+        return [_decoded(packed.task, ids) for ids in documents]
+    side = round(len(documents[0]) ** 0.5)
+    return Image.fromarray(np.asarray(documents[0].reshape(side, side)))
 
 
 def picture(task: Task, folder: Path, split: str, count: int, columns: int = 10) -> Image.Image:

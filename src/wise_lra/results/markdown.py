@@ -37,10 +37,24 @@ def page(tables: Sequence[Table]) -> str:
     parts = ["# Results", "Made of results/records and results/published by `make tables`; do not edit."]
     for table in tables:
         if not table.changed:
-            parts += [f"## preset={table.preset}", _comparison(table)]
-            parts += ["\n".join(f"- {escape(note)}" for note in table.notes)]
-            parts += [] if table.empty else _details(table)
-    return "\n\n".join([*parts, *_changed(tables), *_how_to(tables)]) + "\n"
+            parts += [f"## preset={table.preset}", comparison(table), *details(table)]
+    return "\n\n".join([*parts, *changes(tables), *_how_to(tables)]) + "\n"
+
+
+def comparison(table: Table) -> str:
+    """Return the table of accuracies, and under it what a reader must know."""
+    return "\n\n".join([_comparison(table), "\n".join(f"- {escape(note)}" for note in table.notes)])
+
+
+def details(table: Table) -> list[str]:
+    """Return headings, texts and tables of all that stands under the comparison; [] without runs."""
+    return [] if table.empty else _details(table)
+
+
+def changes(tables: Sequence[Table]) -> list[str]:
+    """Return the list of the presets with changed settings under its heading; [] where there is none."""
+    lines = [_changed_line(table, tables) for table in tables if table.changed]
+    return ["## Changed settings", CHANGES, "\n".join(lines)] if lines else []
 
 
 def block(tables: Sequence[Table], link: str) -> str:
@@ -129,11 +143,6 @@ def _cost_of(cell: Cell) -> list[str]:
     memory = cell.peak_memory and cell.peak_memory / 1e6
     amounts = (cell.parameters, cell.steps, cell.seconds, cell.tokens_per_second, memory)
     return [DASH if amount is None else f"{amount:,.0f}" for amount in amounts]
-
-
-def _changed(tables: Sequence[Table]) -> list[str]:
-    lines = [_changed_line(table, tables) for table in tables if table.changed]
-    return ["## Changed settings", CHANGES, "\n".join(lines)] if lines else []
 
 
 def _changed_line(table: Table, tables: Sequence[Table]) -> str:

@@ -1,0 +1,100 @@
+"""Build results/report/index.html: one page that opens without network, of records and what their runs kept.
+
+make report                          of results/records, with the folders in results/runs
+make report RECORDS=results/reference    of the records that the project keeps in git
+python scripts/report.py --screenshot docs/report.png    a picture of it, by Chromium
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from wise_lra.results import tables
+from wise_lra.results.atomic import write_text
+from wise_lra.results.published import read_published
+from wise_lra.results.record import read_all
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+
+def main() -> int:
+    """Return 0; 2 if a file cannot be read or written, or no browser is there to take the picture."""
+    options = parse_options()
+    try:
+        size = build(options)
+        print(f"{options.out}: {size / 1e6:.2f} MB")
+        if options.screenshot:
+            photograph(options.out, options.screenshot)
+            print(options.screenshot)
+    except (ValueError, OSError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    option = parser.add_argument
+    option("--records", type=Path, default=Path("results/records"), help="folder of records")
+    option("--runs", type=Path, default=Path("results/runs"), help="folder of the runs' folders")
+    option("--data", type=Path, default=Path("data"), help="folder of prepared data, for examples")
+    option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
+    option("--out", type=Path, default=Path("results/report/index.html"), help="the page")
+    option(
+        "--preset", help="show this one, which may be one with changed settings; by default all true presets"
+    )
+    option(
+        "--wandb", default="", metavar="ENTITY/PROJECT", help="where the runs are in W&B, for links to them"
+    )
+    option("--screenshot", type=Path, metavar="PNG", help="take a picture of the page's top as well")
+    return parser.parse_args()
+
+
+def build(options: argparse.Namespace) -> int:
+    """Write the page and return its size in bytes. Raises ValueError or OSError on what cannot be read."""
+    from wise_lra.report import kept, page, sections  # here: --help needs no plotting library
+
+    records, numbers = read_all(options.records), read_published(options.published)
+    built = tables.build_all(records, numbers)
+    runs = kept.keep(records, options.runs)
+    known = {table.preset for table in built}
+    if options.preset and options.preset not in known:
+        raise ValueError(f"--preset {options.preset}: expected one that has records: {', '.join(known)}")
+    true = [table for table in built if not table.changed]
+    shown = [table for table in built if table.preset == options.preset] or true or built
+    made = [sections.section(table, runs, options.data) for table in shown]
+    text = page.render(page.Sources(built, made, runs, numbers, options.wandb))
+    write_text(options.out, text)
+    return len(text.encode("utf-8"))
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """Take a picture of the top of the page. Raises OSError where no browser is there or it fails."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise OSError(
+            f"no browser for {picture}: expected one of {', '.join(BROWSERS)} (Debian: apt-get install chromium)"
+        )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        part = Path(folder, "page.png")
+        command = [browser, *QUIET, f"--user-data-dir={folder}", "--window-size=1280,1500",
+                   "--virtual-time-budget=8000", f"--screenshot={part}", page.resolve().as_uri()]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if not part.exists():
+            raise OSError(f"{browser} took no picture of {page}: {done.stderr.strip().splitlines()[-1:]}")
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(part, picture)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
