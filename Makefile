@@ -18,8 +18,12 @@ MEASURE ?=
 DEVICE ?=
 RUN ?=
 
+# What report takes: make report RECORDS=results/reference WANDB=entity/project
+RECORDS ?= results/records
+WANDB ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra plan status data tables reference wavelets \
+.PHONY: help setup reproduce-lra plan status data tables reference report report-picture wavelets \
 	dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
 
 help: ## list the targets
@@ -39,6 +43,10 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 
 .venv/ready-dev: .venv/ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/ready-report: .venv/ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
 	@touch $@
 
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
@@ -61,6 +69,12 @@ tables: setup ## build results/TABLE.md, .csv and .tex from results/records
 
 reference: setup ## keep this machine's records as the project's own, and put their table into README.md
 	@$(IN_VENV) scripts/tables.py --adopt
+
+report: .venv/ready-report ## build results/report/index.html, one page that opens without network
+	@$(IN_VENV) scripts/report.py --records "$(RECORDS)" --wandb "$(WANDB)" $(ARGS)
+
+report-picture: .venv/ready-report ## take docs/report.png of the report of results/reference (needs Chromium)
+	@$(IN_VENV) scripts/report.py --records results/reference --screenshot docs/report.png
 
 wavelets: setup ## draw what the wavelets of a run learned: make wavelets RUN=results/runs/...
 	@$(IN_VENV) scripts/plot_wavelets.py $(if $(RUN),"$(RUN)")

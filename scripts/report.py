@@ -12,11 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wise_lra.results import tables
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.record import read_all
+from wise_lra.results.tables import build_all
 
+CHANGED = 4  # presets with changed settings that are shown where there is no other
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
@@ -65,13 +66,13 @@ def build(options: argparse.Namespace) -> int:
     from wise_lra.report import kept, page, sections  # here: --help needs no plotting library
 
     records, numbers = read_all(options.records), read_published(options.published)
-    built = tables.build_all(records, numbers)
+    built = build_all(records, numbers)
     runs = kept.keep(records, options.runs)
     known = {table.preset for table in built}
     if options.preset and options.preset not in known:
         raise ValueError(f"--preset {options.preset}: expected one that has records: {', '.join(known)}")
-    true = [table for table in built if not table.changed]
-    shown = [table for table in built if table.preset == options.preset] or true or built
+    true = [table for table in built if not table.changed] or built[:CHANGED]
+    shown = [table for table in built if table.preset == options.preset] or true
     made = [sections.section(table, runs, options.data) for table in shown]
     text = page.render(page.Sources(built, made, runs, numbers, options.wandb))
     write_text(options.out, text)

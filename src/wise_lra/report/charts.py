@@ -35,7 +35,7 @@ STATES = {"before training": "var(--before)", "after training": "var(--after)"}
 Drawn = alt.LayerChart | alt.FacetChart
 
 _ROWS = alt.NamedData("rows")
-_HEIGHT = 230
+_HEIGHT = 255
 
 
 def specifications() -> dict[str, dict[str, Any]]:
@@ -51,7 +51,7 @@ def specifications() -> dict[str, dict[str, Any]]:
 
 
 def accuracies() -> Drawn:
-    """Return the chart of intervals: `series.accuracies`."""
+    """Return the chart of intervals, a row a line, as high as the page makes it: `series.accuracies`."""
     base = alt.Chart(_ROWS).transform_filter(_SHOWN)
     y = alt.Y("row:N", sort=alt.EncodingSortField("order"), title=None)
     said = [
@@ -75,7 +75,7 @@ def accuracies() -> Drawn:
         spread.encode(x=_along("low"), x2="high:Q", y=y, color=_colour()),
         ours.encode(x=_along("mean"), y=y, color=_colour(), tooltip=said, shape=_shape()),
         other.encode(x=_along("published"), y=y, tooltip=said),
-    ).properties(height=alt.Step(26))
+    )
 
 
 def curves() -> Drawn:
@@ -142,12 +142,12 @@ def filters(across: str, upward: str) -> Drawn:
     return alt.layer(
         base.mark_area(opacity=0.22, aria=False).encode(y=alt.Y("low:Q"), y2="high:Q"),
         base.mark_line(strokeWidth=1.8).encode(y=alt.Y("median:Q", title=upward), strokeDash=dash),
-    ).properties(height=170)
+    ).properties(height=200)
 
 
 def _whole(chart: Drawn, kind: str) -> Drawn:
     parameters = [alt.param(name="shown", value=None), alt.param(name="measure", value="")]
-    fit = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)
+    fit = alt.AutoSizeParams(type="fit", contains="padding", resize=True)
     drawn = chart.properties(width="container", autosize=fit, background="transparent")
     return drawn.add_params(*parameters) if kind in ("accuracies", "curves", "costs") else drawn
 
@@ -156,7 +156,12 @@ _SHOWN = "shown === null || indexof(shown, datum.row) >= 0"
 
 
 def _along(field: str) -> alt.X:
-    return alt.X(f"{field}:Q", title="test accuracy, %", scale=alt.Scale(zero=False, nice=True))
+    return alt.X(
+        f"{field}:Q",
+        title="test accuracy, %",
+        scale=alt.Scale(zero=False, padding=10),
+        axis=alt.Axis(tickCount=5),
+    )
 
 
 def _colour() -> alt.Color:

@@ -2,15 +2,12 @@
 const { specifications, charts } = JSON.parse(document.getElementById("drawn").textContent);
 const views = new Map(); // element of a chart -> its Vega view
 
-const look = {
-  font: "inherit",
-  axis: {
-    labelColor: "var(--ink-2)", titleColor: "var(--ink-2)", gridColor: "var(--line)", domainColor: "var(--line)",
-    tickColor: "var(--line)", labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 150,
-    labelFont: "inherit", titleFont: "inherit",
-  },
-  view: { stroke: null },
-};
+const { fontFamily } = getComputedStyle(document.body); // by name: Vega measures text before it stands in the page
+const ink = { labelColor: "var(--ink-2)", titleColor: "var(--ink-2)", labelFont: fontFamily, titleFont: fontFamily };
+const lines = { gridColor: "var(--line)", domainColor: "var(--line)", tickColor: "var(--line)" };
+const sizes = { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 150 };
+const look = { axis: { ...ink, ...lines, ...sizes }, font: fontFamily, view: { stroke: null } };
+const [ROW, AXIS] = [26, 48]; // pixels: the height of a row in a chart that has one a line, and of its axis
 
 const objects = ({ fields, rows }) =>
   rows.map((row) => Object.fromEntries(fields.map((field, place) => [field, row[place]])));
@@ -35,13 +32,14 @@ async function draw(element) {
   const chart = charts[element.dataset.chart];
   const specification = structuredClone(specifications[chart.kind]);
   specification.datasets = { rows: objects(chart) };
+  if (chart.kind === "accuracies") specification.height = ROW * chart.rows.length + AXIS;
   specification.description = element.dataset.words;
   for (const parameter of specification.params ?? []) {
     const wish = wishes(element)[parameter.name];
     if (wish !== undefined) parameter.value = wish;
   }
   const result = await vegaEmbed(element, specification, {
-    actions: false, ast: true, config: look, defaultStyle: false, renderer: "svg",
+    actions: false, ast: true, config: look, defaultStyle: false, renderer: "svg", logLevel: 1, // errors
     tooltip: { disableDefaultStyle: true },
   });
   views.set(element, result.view);
@@ -120,19 +118,20 @@ filter?.addEventListener("input", () => {
 
 const contents = document.querySelector(".toc details");
 if (matchMedia("(max-width: 60rem)").matches) contents.open = false;
-const links = new Map([...contents.querySelectorAll("a")].map((link) => [link.hash.slice(1), link]));
+const links = new Map(); // heading -> its link
+for (const link of contents.querySelectorAll("a")) {
+  const target = document.getElementById(link.hash.slice(1));
+  if (target) links.set(target.matches("section") ? target.querySelector("h2") : target, link);
+}
 const spy = new IntersectionObserver(
   (entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       contents.querySelector("[aria-current]")?.removeAttribute("aria-current");
-      links.get(entry.target.id).setAttribute("aria-current", "true");
+      links.get(entry.target).setAttribute("aria-current", "true");
     }
   },
-  { rootMargin: "0px 0px -75% 0px" },
+  { rootMargin: "0px 0px -50% 0px" },
 );
-for (const id of links.keys()) {
-  const target = document.getElementById(id);
-  if (target) spy.observe(target.matches("section") ? target.querySelector("h2") && target : target);
-}
+for (const heading of links.keys()) spy.observe(heading);
 document.documentElement.dataset.ready = "";

@@ -93,7 +93,7 @@ def _facts(kept: Sequence[Kept]) -> dict[str, str]:
         "seeds": _some([str(seed) for seed in sorted({record.seed for record in records})]),
         "devices": _some(sorted({record.device for record in records})),
         "commits": _some(commits) + (f"; {dirty:,} runs with uncommitted changes" if dirty else ""),
-        "newest run": max(record.finished for record in records),
+        "newest run": max(record.finished for record in records)[:16].replace("T", " ") + " UTC",
     }
 
 

@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 VERDICTS = {"holds": "yes", "does not hold": "no", "not enough runs": "open"}
 
+ASIDES = ("majority class", "published", "difference")  # lines of a table that are not a model's own
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -66,6 +68,8 @@ def _mark_cell(tokens: Sequence[Token], place: int) -> None:
             token.tag = "th"
             if token.type == "td_open":
                 token.attrs["scope"] = "row"
+                if tokens[place + 1].content in ASIDES:
+                    tokens[first].attrs["class"] = "aside"
         elif token.type == "td_open":
             text = _plain(tokens[place + 1].content)
             if text in VERDICTS:

@@ -198,7 +198,7 @@ def _learned(runs: Runs, anchor: str) -> Iterator[Learned]:
     for column, rows in runs.items():
         for label, of_row in rows.items():
             run = next((kept for kept in of_row if kept.weights), None)
-            if run is not None and "bank" in run.record.config["model"].get("mixer", {}):
+            if run is not None and "bank" in (run.record.config["model"]["mixer"] or {}):
                 title = f"{column} · {label} · seed {run.record.seed}"
                 found = _layers(run, title, slug(anchor, "wavelets", title))
                 if found.layers or found.trouble:

@@ -18,7 +18,7 @@ CURVES = {
     "lr": "learning rate",
 }
 COSTS = {
-    "seconds": "training time, s",
+    "seconds": "time of a run, s",
     "parameters": "parameters",
     "memory": "peak memory, MB",
 }

@@ -1,0 +1,232 @@
+"""Oracle: sums worked by hand, the lines of the tables, and what a world full of markup must not do to a page."""
+
+import contextlib
+import html
+import io
+import json
+import re
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from report_world import EVIL, furnish
+from test_results_record import changed, make
+
+from wise_lra.report import answers, series
+from wise_lra.report.charts import specifications
+from wise_lra.report.kept import Kept, keep
+from wise_lra.report.prose import html as prose
+from wise_lra.results.lines import lines
+from wise_lra.results.predictions import Predictions
+from wise_lra.results.published import read_published
+from wise_lra.results.record import read_all
+from wise_lra.results.tables import build_all
+
+ROOT = Path(__file__).parents[1]
+RIGHT = {"a": [1, 1, 1, 0, 0], "b": [0, 1, 1, 1, 0], "c": [0, 0, 1, 1, 0]}  # model -> right on each example
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    furnish(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def page(world: Path) -> Path:
+    assert report(world) == (0, "")
+    return world / "page.html"
+
+
+def report(root: Path, *options: str) -> tuple[int, str]:
+    """Call the script in this process; return its status and what it says of errors."""
+    places = {"records": "records", "runs": "runs", "data": "data", "out": "page.html"}
+    named = [f"--{name}={root / place}" for name, place in places.items()]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as errors:
+        patch.chdir(ROOT)
+        patch.setattr(sys, "argv", ["report.py", *named, *options])
+        status = runpy.run_path(str(ROOT / "scripts" / "report.py"))["main"]()
+    return status, errors.getvalue()
+
+
+def test_the_page_holds_every_line_of_the_tables(world: Path, page: Path) -> None:
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    tables = build_all(read_all(world / "records"), read_published(ROOT / "results" / "published"))
+    assert [table.preset for table in tables] == ["lra", "quick"]
+    for table in tables:
+        for line in lines(table):
+            for cell in line.texts:
+                assert f">{cell}<" in text
+        for claim in table.claims:
+            assert f">{claim.verdict}<" in text
+        for note in table.notes:
+            assert note in text
+
+
+def test_the_page_is_small_and_names_no_machine(world: Path, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    own = re.sub(r"data:image/png;base64,[^\"]*", "", text.partition('<script type="module">')[0])
+    for secret in (str(world), str(ROOT), str(Path.home())):
+        assert secret not in own
+    assert not re.search(rf"\b{re.escape(socket.gethostname())}\b", own)
+    assert not re.search(r'(?:src|href)="(?!#|data:)[^"]', own), "something is fetched"
+
+
+def test_markup_in_values_stays_text(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "<script>window.hacked" not in text
+    assert text.count(html.escape(EVIL).replace("&quot;", "&#34;")) > 10
+
+
+def test_all_parts_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for preset in ("lra", "quick"):
+        for part in ("checklist", "accuracy", "curves", "costs", "wavelets", "confusion", "disagreements"):
+            assert f'id="{preset}-{part}"' in text
+    assert text.count('<table class="confusion') == 4
+    assert "data:image/png;base64," in text
+    assert re.search(r"review \d+", text), "a document is shown as text"
+    drawn = json.loads(re.findall(r'id="drawn">(.*?)</script>', text, re.DOTALL)[0])
+    kinds = [chart["kind"] for chart in drawn["charts"].values()]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        **{"accuracies": 5 + 2, "curves": 5 + 2, "costs": 5 + 2},
+        **{"function": 2 * 2, "response": 2 * 2},  # two runs of one layer, φ and ψ, H and G
+    }
+    states = {
+        row[0] for chart in drawn["charts"].values() if chart["kind"] == "response" for row in chart["rows"]
+    }
+    assert states == {"before training", "after training"}
+
+
+def test_without_folders_it_says_what_is_missing_and_needs_no_torch(tmp_path: Path) -> None:
+    make().write(tmp_path / "records")
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    places = [f"--{name}={tmp_path / name}" for name in ("records", "runs", "data", "out")]
+    command = [sys.executable, "-c", code, str(ROOT / "scripts" / "report.py"), *places]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out").read_text(encoding="utf-8")
+    assert "No run of this preset has its predictions on this machine" in text
+    assert "60.00 ± " in text
+
+
+def test_without_records_it_says_how_to_make_some(tmp_path: Path) -> None:
+    assert report(tmp_path) == (0, "")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "There are no runs yet" in text
+    assert "make reproduce-lra" in text
+    assert "36.37" in text, "published numbers are there all the same"
+
+
+def test_what_cannot_be_read_ends_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "seed0.json").write_text("{")
+    status, said = report(tmp_path)
+    assert (status, said.count("\n")) == (2, 1)
+    assert "not a record" in said
+    assert not (tmp_path / "page.html").exists()
+    (tmp_path / "records" / "seed0.json").unlink()
+    assert "expected one that has records" in report(tmp_path, "--preset", "huge")[1]
+
+
+def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
+    record = make(**changed("metrics", test_accuracy=0.5, test_examples=4))
+    folder = record.path(tmp_path).with_suffix("")
+    assert keep([record], tmp_path) == [Kept(record)]
+    for right, taken in ((2, True), (3, False)):
+        predicted = np.arange(4) >= right
+        Predictions(np.arange(4), np.zeros(4), predicted, np.ones((4, 2))).write(folder / "predictions.npz")
+        (kept,) = keep([record], tmp_path)
+        assert (kept.predictions is not None, bool(kept.trouble)) == (taken, not taken)
+    (folder / "predictions.npz").write_bytes(b"half")
+    assert "cannot be read" in keep([record], tmp_path)[0].trouble
+
+
+def kept_of(right: list[int], seed: int = 0) -> Kept:
+    """Return a run on five examples of class 0, sure of itself by 0.9, 0.8 ... in their order."""
+    predicted = 1 - np.array(right)
+    chances = np.stack([np.where(predicted == c, 0.9 - 0.1 * np.arange(5), 0.1) for c in (0, 1)], axis=1)
+    return Kept(
+        make(seed=seed), predictions=Predictions(np.arange(5) + 10, np.zeros(5, int), predicted, chances)
+    )
+
+
+def test_disputes_by_hand() -> None:
+    runs = [(label, kept_of(right)) for label, right in RIGHT.items()]
+    found = answers.disputes(runs, 8)
+    assert sorted(dispute.example for dispute in found) == [10, 11, 13], "12 and 14 split nobody"
+    first = next(dispute for dispute in found if dispute.example == 10)
+    assert [(a.label, a.predicted) for a in first.answers] == [("a", 0), ("b", 1), ("c", 1)]
+    assert first.answers[0].probability == pytest.approx(0.9)
+    assert len(answers.disputes(runs, 2)) == 2
+    assert answers.disputes([runs[0], ("same", kept_of(RIGHT["a"]))], 8) == []
+
+
+def test_confusion_by_hand() -> None:
+    table = answers.confusion("a", [kept_of(RIGHT["a"]), kept_of(RIGHT["b"], seed=1)])
+    assert (table.seeds, table.counts.tolist()) == ((0, 1), [[6, 4], [0, 0]])
+    assert table.shares.tolist() == [[0.6, 0.4], [0.0, 0.0]]
+
+
+def test_bands_and_fronts_by_hand() -> None:
+    def record(backbone: str, accuracy: float, seconds: float, seed: int = 0, **more: Any) -> Any:
+        scores = changed("metrics", test_accuracy=accuracy) | changed("seconds", total=seconds)
+        points = [
+            {"step": 50, "validation_accuracy": accuracy},
+            {"step": 100 + seed, "validation_accuracy": 1},
+        ]
+        return make(backbone=backbone, seed=seed, history=points, **scores, **more)
+
+    runs = [record("vanilla", 0.7, 30.0), record("vanilla", 0.9, 30.0, seed=1)]
+    runs += [record("wise_fixed", 0.75, 40.0), record("wise_adaptive", 0.85, 50.0)]
+    (table,) = build_all(runs, {})
+    index = table.header.index("text")
+    band = [
+        dict(zip(s.fields, row, strict=True))
+        for s in [series.curves(table, table.columns[index])]
+        for row in s.rows
+    ]
+    assert [(r["step"], r["mean"], r["low"], r["high"], r["n"]) for r in band if r["row"] == "vanilla"] == [
+        (50, 80.0, 70.0, 90.0, 2)  # the last steps differ, so no mean can be taken there
+    ]
+    front = series.costs(table, index)
+    assert {row[0]: row[-1] for row in front.rows if row[3] == "seconds"} == {
+        **{"vanilla": True, "wise_fixed": False, "wise_adaptive": True}  # 80 in 30 s, 75 in 40 s, 85 in 50 s
+    }
+
+
+def test_prose_is_readable_by_all() -> None:
+    text, headings = prose(
+        "### A &lt;b&gt;\n\n|  | x |\n| --- | ---: |\n| one | holds |\n| two | FAIL \\[1\\] |", "q", "c"
+    )
+    assert [heading.anchor for heading in headings] == ["q-a-lt-b-gt"]
+    assert '<h3 id="q-a-lt-b-gt">A &lt;b&gt;</h3>' in text
+    assert '<th scope="row">one</th>' in text
+    assert 'class="verdict yes">holds</td>' in text
+    assert 'class="fail">FAIL [1]</td>' in text
+    assert text.count("<caption") == text.count("<table") == 1
+
+
+def test_charts_are_of_the_schema_and_take_the_pages_colours() -> None:
+    found = specifications()
+    assert all(
+        chart["$schema"].endswith("v6.4.1.json") or "vega-lite" in chart["$schema"]
+        for chart in found.values()
+    )
+    assert "var(--wise-adaptive)" in json.dumps(found["curves"])
+    style = (ROOT / "src/wise_lra/report/page.css").read_text(encoding="utf-8")
+    for name in set(re.findall(r"var\((--[a-z0-9-]+)\)", json.dumps(found))):
+        assert f"{name}:" in style, name
