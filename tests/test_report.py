@@ -155,6 +155,13 @@ def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
     assert "cannot be read" in keep([record], tmp_path)[0].trouble
 
 
+def test_a_run_links_to_its_curves() -> None:
+    address, _ = Kept(make(wandb_id='a"b')).curves("team/wise-lra")
+    assert address == "https://wandb.ai/team/wise-lra/runs/a%22b"
+    assert Kept(make(wandb_id="ab")).curves("")[0] == ""
+    assert "logger=csv" in Kept(make()).curves("team/wise-lra")[1]
+
+
 def kept_of(right: list[int], seed: int = 0) -> Kept:
     """Return a run on five examples of class 0, sure of itself by 0.9, 0.8 ... in their order."""
     predicted = 1 - np.array(right)

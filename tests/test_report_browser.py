@@ -154,7 +154,7 @@ def test_everything_has_a_name(driver: Any) -> None:
     nameless = driver.execute_script("""
       const named = (it) => it.ariaLabel || it.alt || it.textContent.trim() || it.labels?.length
         || it.querySelector("caption, summary, figcaption, [aria-label]");
-      return [...document.querySelectorAll("a, img, input, select, table, summary, [tabindex='0'], [role=region]")]
+      return [...document.querySelectorAll("a, img, input, select, table, summary, [tabindex='0'], [role=group]")]
         .filter((it) => !named(it)).map((it) => it.outerHTML.slice(0, 120));
     """)
     assert nameless == []

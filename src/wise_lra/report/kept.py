@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 from wise_lra.results.record import Record
@@ -37,7 +38,10 @@ class Kept:
         if self.record.wandb_id is None:
             return "", "not logged to W&B (logger=csv)"
         if project:
-            return f"https://wandb.ai/{project}/runs/{self.record.wandb_id}", self.record.wandb_id
+            return (
+                f"https://wandb.ai/{quote(project)}/runs/{quote(self.record.wandb_id)}",
+                self.record.wandb_id,
+            )
         online = self.folder is not None and any(self.folder.glob("wandb/run-*"))
         where = "online" if online else "offline"
         return "", f"{self.record.wandb_id}, logged {where}; WANDB=ENTITY/PROJECT makes this a link"

@@ -17,7 +17,6 @@ from wise_lra.report.kept import Kept
 from wise_lra.report.prose import html, slug
 from wise_lra.report.sections import Section
 from wise_lra.results import markdown
-from wise_lra.results.claims import RULE
 from wise_lra.results.published import CITATIONS, TASKS, Numbers
 from wise_lra.results.tables import Table
 
@@ -51,7 +50,6 @@ def render(sources: Sources) -> str:
         sections=sources.sections,
         kept=sources.kept,
         project=sources.project,
-        rule=RULE,
         published=_published(sources.numbers),
         citations=CITATIONS,
         tasks=TASKS,

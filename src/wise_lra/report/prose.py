@@ -37,7 +37,7 @@ def html(markdown: str, anchor: str, caption: str) -> tuple[Markup, list[Heading
             token.attrs["id"] = headings[-1].anchor
         elif token.type == "table_open":
             done += [
-                _raw(f'<div class="scroll" tabindex="0" role="region" aria-label="{Markup.escape(caption)}">')
+                _raw(f'<div class="scroll" tabindex="0" role="group" aria-label="{Markup.escape(caption)}">')
             ]
             done += [token, _raw(f'<caption class="sr">{Markup.escape(caption)}</caption>')]
             continue

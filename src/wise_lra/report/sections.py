@@ -1,7 +1,7 @@
 """The parts of the page that belong to one preset, gathered from its table and what its runs kept."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from wise_lra.report import answers, series
+from wise_lra.report import answers, figures
 from wise_lra.report.answers import Confusion, Dispute
 from wise_lra.report.charts import COLOURS, DASHES
+from wise_lra.report.figures import Chart
 from wise_lra.report.kept import Kept
 from wise_lra.report.prose import VERDICTS, Heading, html, slug
-from wise_lra.report.series import Series
 from wise_lra.results import markdown
 from wise_lra.results.claims import Claim
 from wise_lra.results.columns import Column
@@ -22,17 +22,6 @@ from wise_lra.results.lines import found
 from wise_lra.results.tables import Row, Table
 
 DISPUTES = 8  # examples shown of a column
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A place for a chart: its anchor, the kind that draws it, its rows, its title and what it says in words."""
-
-    anchor: str
-    kind: str
-    data: Series
-    title: str
-    words: str
 
 
 @dataclass(frozen=True)
@@ -96,10 +85,10 @@ class Section:
     accuracies: tuple[Chart, ...]
     curves: tuple[Chart, ...]
     costs: tuple[Chart, ...]
-    learned: tuple[Learned, ...] = field(default=())
-    matrices: tuple[Matrices, ...] = field(default=())
-    disputes: tuple[Disputes, ...] = field(default=())
-    troubles: tuple[str, ...] = field(default=())
+    learned: tuple[Learned, ...] = ()
+    matrices: tuple[Matrices, ...] = ()
+    disputes: tuple[Disputes, ...] = ()
+    troubles: tuple[str, ...] = ()
 
     @property
     def charts(self) -> Iterator[Chart]:
@@ -123,9 +112,9 @@ def section(table: Table, kept: Sequence[Kept], data: Path) -> Section:
         details=details,
         headings=tuple(headings),
         legend=tuple(map(_swatch, used)),
-        accuracies=tuple(_accuracies(table, anchor)),
-        curves=tuple(_curves(table, anchor)),
-        costs=tuple(_costs(table, anchor)),
+        accuracies=tuple(figures.accuracies(table, anchor)),
+        curves=tuple(figures.curves(table, anchor)),
+        costs=tuple(figures.costs(table, anchor)),
         learned=tuple(_learned(runs, anchor)),
         matrices=tuple(_matrices(runs)),
         disputes=tuple(_disputes(runs, data)),
@@ -161,36 +150,6 @@ def _checked(claims: Sequence[Claim]) -> Iterator[Checked]:
 def _swatch(row: Row) -> Swatch:
     dashes = ",".join(map(str, DASHES.get(row.attention, (1, 0))))
     return Swatch(row.label, COLOURS.get(row.backbone, "var(--ink)"), dashes)
-
-
-def _accuracies(table: Table, anchor: str) -> Iterator[Chart]:
-    for index, column in enumerate(table.columns):
-        data = series.accuracies(table, index)
-        said = [
-            f"{row.label} {100 * cell.ours.mean:.1f} %"
-            for row in table.rows
-            if (cell := row.cells[index]).ours is not None
-        ]
-        if column.records:
-            words = f"Test accuracy on {column.label} with 95 % intervals: {', '.join(said)}"
-            yield Chart(slug(anchor, "accuracy", column.label), "accuracies", data, column.label, words)
-
-
-def _curves(table: Table, anchor: str) -> Iterator[Chart]:
-    for column in table.columns:
-        data = series.curves(table, column)
-        if data.rows:
-            words = f"Learning curves on {column.label}: mean of the seeds, and a band from lowest to highest"
-            yield Chart(slug(anchor, "curve", column.label), "curves", data, column.label, words)
-
-
-def _costs(table: Table, anchor: str) -> Iterator[Chart]:
-    for index, column in enumerate(table.columns):
-        data = series.costs(table, index)
-        if data.rows:
-            best = dict.fromkeys(str(row[0]) for row in data.rows if row[-1] and row[3] == "seconds")
-            words = f"Accuracy on {column.label} against cost; on the front by time: {', '.join(best)}"
-            yield Chart(slug(anchor, "cost", column.label), "costs", data, column.label, words)
 
 
 def _learned(runs: Runs, anchor: str) -> Iterator[Learned]:
