@@ -130,10 +130,10 @@ def show(rows: Sequence[Forecast], title: str, at_a_time: int) -> None:
         left = "?" if row.seconds is None else hours(row.left)
         table.add_row(*row.model, str(row.cells), str(row.done), each, left, row.source)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
-    total, left = sum(row.cells for row in rows), sum(row.cells - row.done for row in rows)
+    jobs, done = sum(row.cells for row in rows), sum(row.done for row in rows)
     unknown = sum(row.cells - row.done for row in rows if row.seconds is None)
     print(
-        f"{total} jobs, {total - left} done; {hours(sum(row.left for row in rows))} device-hours left, "
+        f"{jobs} jobs, {done} done; {hours(sum(row.left for row in rows))} device-hours left, "
         f"{hours(clock_time(rows, at_a_time))} hours on the clock with {at_a_time} at a time"
         + f"; {unknown} jobs not estimated"
         * bool(unknown)
