@@ -221,7 +221,7 @@ def _trained(place: processes.Place, run: Run, state: Path | None) -> Record:
 
 
 def _keep(run: Run, record: Record, logger: Any) -> None:
-    """Write the record, then send what W&B gets of it, then close the run: the record stays whatever comes after."""
+    """Write the record, then send what W&B gets of it, close the run: the record stays whatever comes after."""
     cfg, checkpoints = run.cfg, run.folder / "checkpoints"
     record.write(cfg.records, overwrite=cfg.overwrite)
     forget(checkpoints)
