@@ -17,7 +17,7 @@ ARGS ?=
 RUN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
+.PHONY: help setup sweeps reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 .venv/ready-dev: .venv/ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+sweeps: setup ## install what sweeps take beyond the basic launcher: joblib, submitit, Optuna
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweeps]'
 
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
 	@$(IN_VENV) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \

@@ -31,8 +31,9 @@ _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
 }
 _OPTIONAL = ("trainer.threads", "data.validation_examples", "data.test_examples")
-_WHOLE = ("seed", "data.seed", "trainer.workers", *_OPTIONAL)
 _FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
+_REQUESTS = ("cluster.minutes", "cluster.memory_gb", "cluster.cpus")
+_WHOLE = ("seed", "data.seed", "trainer.workers", "cluster.gpus", *_REQUESTS, *_OPTIONAL)
 _FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
 
 
@@ -177,7 +178,7 @@ def _check_values(cfg: dict[str, Any]) -> None:
             raise ConfigurationError(f"{key}={value}: expected settings, as in {key}.train=2000")
     for key in _WHOLE:
         value = _at(cfg, key)
-        least = 1 if key in _OPTIONAL else 0
+        least = 1 if key in (*_OPTIONAL, *_REQUESTS) else 0
         if value is None and key in _OPTIONAL:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

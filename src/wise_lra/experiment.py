@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> Record:
     """
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
-    run = _opened(cfg)
+    run = open_run(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
         return records.read(run.record)
@@ -101,8 +101,8 @@ def parameters_of_vanilla(cfg: DictConfig) -> int:
         return parameter_count(instantiate(OmegaConf.create(plain).model))
 
 
-def _opened(cfg: DictConfig) -> Run:
-    """Find or make the data of a run."""
+def open_run(cfg: DictConfig) -> Run:
+    """Find or make the data of a run. Raises Refused, and what the data room raises."""
     if cfg.data.folder:
         try:
             return Run(cfg, Path(cfg.data.folder), read_manifest(Path(cfg.data.folder)))
@@ -272,5 +272,6 @@ def _silence() -> None:
         ".*exists and is not empty.*",  # a resumed run's folder
         ".*GPU available but not used.*",  # trainer=cpu was asked for
         ".*LeafSpec.*",  # Lightning's own use of torch's pytree
+        ".*`srun` command is available.*",  # a run begun by hand on a machine of a cluster
     ):
         warnings.filterwarnings("ignore", message=message)
