@@ -13,16 +13,18 @@ SEEDS ?=
 DATA ?=
 SOURCE ?=
 JOBS ?=
+LAUNCHER ?=
 ARGS ?=
 RUN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweeps reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
+.PHONY: help setup sweeps reproduce-lra status data tables reference wavelets dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow test-slurm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  options of reproduce-lra, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
 	@echo "  ATTENTIONS=softmax SEEDS=0..4 DATA=/folder/of/archives SOURCE=auto|release|generated|standin JOBS=2 ARGS='key=value'"
+	@echo "  of reproduce-lra: LAUNCHER=submitit_slurm|submitit_local|joblib sends the whole grid there"
 
 setup: .venv/ready ## create .venv and install the pinned dependencies
 
@@ -42,7 +44,7 @@ sweeps: setup ## install what sweeps take beyond the basic launcher: joblib, sub
 
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
 	@$(IN_VENV) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
-		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" $(ARGS)
+		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" --launcher "$(LAUNCHER)" $(ARGS)
 
 status: setup ## show the grid: done, running, failed, missing
 	@$(IN_VENV) scripts/status.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
@@ -90,6 +92,9 @@ test: .venv/ready-dev ## run the tests (under 5 minutes on two cores, no network
 
 test-slow: .venv/ready-dev ## run the slow tests as well
 	@$(IN_VENV) -m pytest -q -n 2 -m "slow or not slow"
+
+test-slurm: .venv/ready-dev ## run the tests against a Slurm of one node that they start (root; slurm-wlm and munge)
+	@$(IN_VENV) -m pytest -q -rs -m slow tests/slurm
 
 clean: ## remove the virtual environment and caches; data, runs and records stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build src/*.egg-info

@@ -3,6 +3,7 @@
   python scripts/train.py task=image backbone=wise_fixed preset=quick seed=1
   python scripts/train.py -m task=listops,image 'backbone=glob(wise_*)' 'seed=range(0,3)'
   python scripts/train.py -m hydra/launcher=submitit_slurm task=listops,image 'seed=range(0,3)'
+  python scripts/train.py -m sweep=image hydra.sweeper.trials=30
 
 Choices (GROUP=OPTION):
 {groups}
@@ -15,6 +16,8 @@ Often changed (KEY=VALUE):
   wavelet.level=1            also name (wise_fixed), taps (wise_adaptive), mode
   data.archives=PATH         a folder with archives of the real data; data.source=auto|release|generated|standin
   trainer.threads=2          also precision, workers, progress
+  test=false                 only validate: the test set is not read, and no record written
+  experiment=NAME            a file of configs/experiment, as a search leaves one
   overwrite=true             train again although the record is there
 
   --cfg job                  print the composed configuration and stop; see also hydra --hydra-help
@@ -63,17 +66,32 @@ def run(cfg) -> int:  # type: ignore[no-untyped-def]
 
 def attempt(cfg):  # type: ignore[no-untyped-def]
     """Return the outcome of one checked configuration, having printed what was measured."""
-    from wise_lra.experiment import Refused, train  # here: torch and Lightning take seconds to import
+    from wise_lra.experiment import (
+        Refused,
+        train,
+        validate,
+    )  # here: torch and Lightning take seconds to import
     from wise_lra.grid import AlreadyRunning
-    from wise_lra.stopping import OutOfTime, interruptible
+    from wise_lra.stopping import GivenUp, OutOfTime, interruptible
     from wise_lra.sweeps import Outcome
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     came: list[int] = []
+    trial = cfg.get("trial")
+    if trial:
+        from wise_lra.sweeps.trial import Reported
     try:
         with interruptible() as came:
+            if trial or not cfg.test:
+                accuracy = validate(cfg, [Reported(trial)] if trial else [])
+                print(
+                    f"validation accuracy {100 * accuracy:.2f} %; the test set was not read, no record is written"
+                )
+                return Outcome(0, value=accuracy)
             record = train(cfg)
+    except GivenUp as error:
+        return Outcome(0, str(error))
     except KeyboardInterrupt:
         return Outcome(
             128 + came[0] if came else 130, "stopped; the same command goes on from the last validation"
@@ -126,10 +144,10 @@ def hydra_main() -> int:
 
     from hydra.core.plugins import Plugins
 
-    from wise_lra.sweeps.product import own_launchers
+    from wise_lra.sweeps.product import own_files
 
     Plugins.instance()
-    own_launchers()
+    own_files()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its errors come here, to be one line
     try:

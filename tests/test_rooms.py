@@ -42,7 +42,7 @@ RULES = {
     "sweeps": {  # drives runs from outside, as scripts do: above the composition root, which knows nothing of it
         *("hydra", "hydra_plugins", "omegaconf", "rich", "submitit", "optuna", "yaml", "pytorch_lightning"),
         *("wise_lra.configuration", "wise_lra.signatures", "wise_lra.grid", "wise_lra.results"),
-        *("wise_lra.run", "wise_lra.experiment", "wise_lra.provenance"),
+        *("wise_lra.run", "wise_lra.experiment", "wise_lra.provenance", "wise_lra.stopping"),
     },
     "results": {"numpy", "scipy", "rich"},
     "experiment": None,  # the composition root sees every room

@@ -3,10 +3,15 @@
 from importlib.util import find_spec
 
 from wise_lra.sweeps.product import Product as _Product
+from wise_lra.sweeps.search import Search as _Search
 
 
 class Product(_Product):
     """The sweeper of a plain multirun."""
+
+
+class Search(_Search):
+    """The sweeper of a search by Optuna."""
 
 
 if find_spec("submitit") and find_spec("hydra_plugins.hydra_submitit_launcher"):

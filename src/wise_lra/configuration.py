@@ -34,7 +34,7 @@ _OPTIONAL = ("trainer.threads", "data.validation_examples", "data.test_examples"
 _FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
 _REQUESTS = ("cluster.minutes", "cluster.memory_gb", "cluster.cpus")
 _WHOLE = ("seed", "data.seed", "trainer.workers", "cluster.gpus", *_REQUESTS, *_OPTIONAL)
-_FLAGS = ("overwrite", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
+_FLAGS = ("overwrite", "test", "preset.comparable", "preset.fit_parameters", "backbone.mlp_norm")
 
 
 class ConfigurationError(ValueError):
@@ -113,7 +113,7 @@ def _given(key: str, overrides: Sequence[str]) -> str:
 
 
 def _groups() -> list[str]:
-    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
 
 
 def _keys(node: dict[str, Any], prefix: str = "") -> list[str]:

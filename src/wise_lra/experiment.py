@@ -4,6 +4,9 @@ import json
 import logging
 import time
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,9 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from wise_lra.checkpoints import BEST, SafeCheckpoints, forget, newest
 from wise_lra.configuration import CONFIGS, compose, plain_dict
@@ -55,8 +59,7 @@ def train(cfg: DictConfig) -> Record:
     Raises Refused for a cell with too many parameters, a device or data that are not there, AlreadyRunning,
     Diverged, and what the data room raises.
     """
-    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
+    _expect_device(cfg)
     run = open_run(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
@@ -72,6 +75,26 @@ def train(cfg: DictConfig) -> Record:
         if line := finish(logger, record.metrics | seconds | {"parameters": record.parameters}):
             log.info(line)
     return record
+
+
+def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
+    """Train as `train` does and return the best validation accuracy; no test data are opened, no record is written.
+
+    `watchers` see the training, and may end it by raising GivenUp. Raises what `train` raises.
+    """
+    _expect_device(cfg)
+    run = open_run(cfg)
+    with claim(run.folder):
+        fitted = _fitted(run, splits=("train", "validation"), watchers=watchers)
+        accuracy = exact(fitted.best["validation_accuracy"], fitted.data.count("validation"))
+        finish(fitted.logger, {"validation_accuracy": accuracy, "parameters": fitted.parameters})
+        forget(run.folder / "checkpoints")
+    return accuracy
+
+
+def _expect_device(cfg: DictConfig) -> None:
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise Refused("trainer.accelerator=gpu: torch sees no CUDA device here; expected one, or trainer=cpu")
 
 
 def build_model(cfg: DictConfig) -> torch.nn.Module:
@@ -114,9 +137,28 @@ def open_run(cfg: DictConfig) -> Run:
     return Run(cfg, prepared.folder, prepared.manifest)
 
 
-def _trained(run: Run) -> tuple[Record, Any]:
-    """Return the record of a run that was trained and tested, and its logger, which is still open."""
-    cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
+@dataclass(frozen=True)
+class _Fitted:
+    """A run whose training is over, and what is left to be asked of it."""
+
+    module: Training
+    data: DataModule
+    trainer: Trainer
+    logger: Any
+    history: History
+    throughput: Throughput
+    config: dict[str, Any]
+    parameters: int
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The first point of the best validation accuracy, as the checkpoint."""
+        return max(self.history.points, key=lambda point: point["validation_accuracy"])
+
+
+def _fitted(run: Run, splits: tuple[str, ...] = SPLITS, watchers: Sequence[Callback] = ()) -> _Fitted:
+    """Train a run, from its last validation if it was stopped; only `splits` of the data are opened."""
+    cfg = run.cfg
     if cfg.trainer.threads:
         torch.set_num_threads(cfg.trainer.threads)
     if run.variant:
@@ -132,6 +174,7 @@ def _trained(run: Run) -> tuple[Record, Any]:
         validation_examples=cfg.data.validation_examples,
         test_examples=cfg.data.test_examples,
         buckets=cfg.data.buckets,
+        splits=splits,
     )
     history = History()
     throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
@@ -140,18 +183,34 @@ def _trained(run: Run) -> tuple[Record, Any]:
     logger = make_logger(
         plain_dict(cfg)["logger"], run.folder, run.wandb(), config | {"parameters": parameters}
     )
-    predicting = Predicting(run.folder / PREDICTIONS, data.chosen["test"])
-    trainer = _trainer(run, module, logger, [history, throughput, predicting])
-    try:
+    predicting = [Predicting(run.folder / PREDICTIONS, data.chosen["test"])] if "test" in splits else []
+    trainer = _trainer(run, module, logger, [history, throughput, *predicting, *watchers])
+    with _ended(logger):
         trainer.fit(module, datamodule=data, ckpt_path=_resumed(run, config), weights_only=True)
-        tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]
+    return _Fitted(module, data, trainer, logger, history, throughput, config, parameters)
+
+
+@contextmanager
+def _ended(logger: Any) -> Iterator[None]:
+    """Close the logger where this block breaks, and let Ctrl-C be Ctrl-C."""
+    try:
+        yield
     except SystemExit:  # what Lightning makes of Ctrl-C
         finish(logger, {}, exit_code=130)
         raise KeyboardInterrupt from None
     except BaseException:
         finish(logger, {}, exit_code=1)
         raise
-    best = max(history.points, key=lambda point: point["validation_accuracy"])  # the first, as the checkpoint
+
+
+def _trained(run: Run) -> tuple[Record, Any]:
+    """Return the record of a run that was trained and tested, and its logger, which is still open."""
+    cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
+    fitted, recipe = _fitted(run), instantiate(cfg.recipe)
+    module, data, trainer, logger = fitted.module, fitted.data, fitted.trainer, fitted.logger
+    history, best = fitted.history, fitted.best
+    with _ended(logger):
+        tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]
     metrics = {
         "test_accuracy": exact(tested["test/accuracy"], data.count("test")),
         "test_loss": tested["test/loss"],
@@ -184,16 +243,16 @@ def _trained(run: Run) -> tuple[Record, Any]:
             "batch_size": recipe.batch_size,
             "examples": recipe.steps * recipe.batch_size,
         },
-        parameters=parameters,
+        parameters=fitted.parameters,
         seconds={**history.seconds, "total": history.seconds_before + time.perf_counter() - begin},
-        tokens_per_second=throughput.tokens_per_second,
+        tokens_per_second=fitted.throughput.tokens_per_second,
         peak_memory_bytes=peak_memory(module.device),
         device=device_name(module.device),
         precision=str(trainer.precision),
         versions=versions(),
         commit=commit(),
         dirty=dirty(),
-        config=config,
+        config=fitted.config,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         wandb_id=str(logger.version) if is_wandb(logger) else None,
@@ -214,8 +273,10 @@ def _trainer(run: Run, module: Training, logger: Any, watchers: list[Any]) -> Tr
     )
     limit = [TimeLimit(cfg.trainer.max_time, recipe.steps)] if cfg.trainer.max_time else []
     _silence()
+    # submitit requeues; Lightning, which would too, is to leave the signals alone
+    cluster = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return Trainer(
-        plugins=[SafeCheckpoints()],
+        plugins=[SafeCheckpoints(), *cluster],
         accelerator=cfg.trainer.accelerator,
         devices=1,
         precision=_precision(cfg.trainer.precision),

@@ -22,7 +22,7 @@ _SCIENCE_DATA = (
     "test_examples",
     "buckets",
 )
-_MACHINE = ("records", "runs", "overwrite", "logger", "cluster")
+_MACHINE = ("records", "runs", "overwrite", "logger", "cluster", "test", "trial")
 _CHOICES = {
     "preset": "preset.name",
     "task": "task.name",

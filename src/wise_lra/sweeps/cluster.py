@@ -1,6 +1,6 @@
-"""Submitit's executors as launchers of a sweep: requests a job, a job that is lost is one line, no job's end is another's.
+"""Submitit's executors as launchers of a sweep: each job with a request of its own, each end its own.
 
-Hydra's own launcher makes the requests of the first job for all, raises at the first job that fails, and waits for
+Hydra's own launcher makes the requests of the sweep for all its jobs, raises at the first that fails, and waits for
 ever for a cancelled one where Slurm keeps no accounts; what it makes of a job on the other side is taken as it is.
 """
 

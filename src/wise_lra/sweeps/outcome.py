@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: exit status (0 is well), the reason if it is not, and the accuracy that a search asks for."""
+    """How a job ended: exit status (0 is well), the reason if it is not, and the accuracy that a search wants."""
 
     status: int
     reason: str = ""

@@ -46,7 +46,7 @@ class Product(Sweeper):
     """Runs every combination of the values given, each a job of Hydra's launcher.
 
     All cells are composed and checked, and their data prepared, before the first job. Cells with a record and cells
-    that another process trains are left out, unless `overwrite=true` asks for the former. A job that fails is a line
+    that another process trains are left out, unless `overwrite=true` asks for the former. A failed job is a line
     of the table that ends the sweep, not its end; the sweep then ends with status 1.
     """
 
@@ -101,11 +101,12 @@ class Product(Sweeper):
         return [outcome for job in jobs for outcome in self._launched([job])]
 
 
-def own_launchers() -> None:
-    """Let the files of configs/hydra/launcher stand alone; the plug-ins' schemas of those names would join them."""
-    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    for name in options("hydra/launcher"):
-        stored.pop(f"{name}.yaml", None)
+def own_files() -> None:
+    """Let the files of configs/hydra stand alone; plug-ins' schemas of the same names would be merged into them."""
+    for group in ("launcher", "sweeper"):
+        stored = ConfigStore.instance().repo.get("hydra", {}).get(group, {})
+        for name in options(f"hydra/{group}"):
+            stored.pop(f"{name}.yaml", None)
 
 
 def expect_launcher(config: DictConfig) -> None:

@@ -34,7 +34,7 @@ class Line:
     def of(
         cls, cell: Cell, own: str, records: Path, runs: Path, outcome: Outcome | None, again: bool = False
     ) -> Self:
-        """Read how a cell stands; `outcome` is its job's, None if it had none, `again` says that a record was to go."""
+        """Read how a cell stands; `outcome` is its job's or None, `again` says that its record was to go."""
         found = standing(cell, records, runs)
         reason = outcome.reason if outcome and outcome.status else found.reason
         if found.state != State.DONE:
