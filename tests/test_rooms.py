@@ -51,6 +51,9 @@ RULES = {
 }
 SCRIPTS = {
     "wise_lra.sweeps",
+    "wise_lra.tracking",
+    "wandb",
+    "yaml",
     "wise_lra.run",
     "rich",
     "wise_lra.experiment",
