@@ -149,6 +149,8 @@ def hydra_main() -> int:
     Plugins.instance()
     own_files()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("hydra", "hydra_plugins"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its errors come here, to be one line
     try:
         job()
