@@ -103,8 +103,8 @@ class Reproduction:
         preset, why = preset_for(self.wishes.preset, gpus)
         _say(f"preset={preset}: {why}")
         plan = self.plan(preset)
-        alone = (
-            not gpus or preset == "quick"
+        alone = preset == "quick" or not (
+            gpus or self.launcher
         )  # one thread a cell: no result depends on how many run at a time
         settings = (*(["trainer.threads=1"] if alone else []), *self._places(), *self.overrides)
 
