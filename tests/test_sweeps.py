@@ -20,7 +20,7 @@ from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
 from wise_lra.stopping import GivenUp
 from wise_lra.sweeps.cluster import expect_partition
-from wise_lra.sweeps.product import combinations, expect_launcher, opened
+from wise_lra.sweeps.product import combinations, expect_launcher, planned
 from wise_lra.sweeps.space import Dimension, Space
 from wise_lra.sweeps.study import address, make_pruner, open_study, revive, worker
 from wise_lra.sweeps.trial import Reported
@@ -62,7 +62,7 @@ def test_a_bad_cell_of_a_product_is_named() -> None:
     with pytest.raises(
         ConfigurationError, match=r"heads.number=3: does not divide .*the cell heads.number=3; no job"
     ):
-        opened([("task=image", f"heads.number={number}") for number in (2, 3)])
+        planned([("task=image", f"heads.number={number}") for number in (2, 3)])
 
 
 def test_a_launcher_that_is_not_installed_is_named() -> None:

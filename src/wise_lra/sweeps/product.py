@@ -63,7 +63,7 @@ class Product(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the product of `arguments`. Raises ConfigurationError before any job, SystemExit(1) if one failed."""
-        jobs = opened(combinations(arguments))
+        jobs = planned(combinations(arguments))
         waiting = [job for job in jobs if not _settled(job)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def opened(combinations: Sequence[tuple[str, ...]]) -> list[Job]:
+def planned(combinations: Sequence[tuple[str, ...]]) -> list[Job]:
     """Return the checked jobs of a product, their data found or made.
 
     Raises ConfigurationError naming the first that is not sound.

@@ -20,7 +20,7 @@ from wise_lra.configuration import ConfigurationError, compose
 from wise_lra.results.lines import per_cent
 from wise_lra.sweeps.found import expect_own, write_found
 from wise_lra.sweeps.outcome import Outcome, outcome_of
-from wise_lra.sweeps.product import EXTRA, expect_launcher, opened
+from wise_lra.sweeps.product import EXTRA, expect_launcher, planned
 from wise_lra.sweeps.space import Space
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Search(Sweeper):
         expect_own(self.result, self.name)
         pruner = studies.make_pruner(**self.rule)
         study = studies.open_study(self.name, self.storage, space, self.sampler, self.seed, pruner)
-        opened([space.fixed])  # the data, once, before jobs that would all want to make them
+        planned([space.fixed])  # the data, once, before jobs that would all want to make them
         with studies.worker(self.storage) as worker:
             if again := studies.revive(study, self.storage):
                 log.info("%s trials of a search that was killed are begun again", again)
