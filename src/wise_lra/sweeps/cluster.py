@@ -206,11 +206,13 @@ def _told(executor: str, jobs: Sequence[Any], given: dict[str, Any]) -> str:
 
 
 def _result(job: Any) -> JobReturn:
+    if not job.paths.result_pickle.exists():
+        return _return(Outcome(1, _lost(job)))
     try:
         return job.results()[0]
     except Exception as error:  # submitit's own, with the traceback of the job in its text
         said = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return _return(Outcome(1, f"{said[-1] if said else type(error).__name__}; {_lost(job)}"))
+        return _return(Outcome(1, said[-1] if said else type(error).__name__))
 
 
 def _return(outcome: Outcome) -> JobReturn:
