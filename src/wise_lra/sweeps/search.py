@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from wise_lra.configuration import ConfigurationError, compose
+from wise_lra.configuration import CONFIGS, ConfigurationError, compose
 from wise_lra.results.lines import per_cent
 from wise_lra.sweeps.found import expect_own, write_found
 from wise_lra.sweeps.outcome import Outcome, outcome_of
@@ -25,6 +25,7 @@ from wise_lra.sweeps.space import Space
 
 log = logging.getLogger(__name__)
 
+IN_VAIN = 3  # waves without a single result before a search ends
 UNFIT = 100  # draws in a row that cannot be built before the space is called unfit
 
 
@@ -63,6 +64,7 @@ class Search(Sweeper):
     ) -> None:
         self.name, self.storage, self.result = study, Path(storage), Path(result)
         self.trials, self.at_a_time, self.seed = trials, at_a_time, seed
+        self._vain = 0
         self.params, self.first, self.sampler = params, first, sampler
         self.rule = {"pruner": pruner, "startup_trials": startup_trials, "warmup_points": warmup_points}
 
@@ -170,10 +172,10 @@ class Search(Sweeper):
                 log.info("trial %s: %s", trial.number, outcome.reason)
         failed = [outcome for outcome in outcomes if outcome.status]
         if len(failed) == len(wave) and not any(trial.values for trial in study.trials):
-            self._failures = getattr(self, "_failures", 0) + 1
-            if self._failures == 3:
+            self._vain += 1
+            if self._vain == IN_VAIN:
                 raise ConfigurationError(
-                    f"three times no trial could be run, the last because {failed[-1].reason}"
+                    f"{IN_VAIN} times no trial could be run, the last because {failed[-1].reason}"
                 )
 
     def _conclude(self, study: Any, space: Space) -> None:
@@ -204,9 +206,12 @@ class Search(Sweeper):
             "dirty": dirty(),
         }
         write_found(self.result, overrides, compose(overrides), found)
+        hint = f"train and test it with: scripts/train.py experiment={self.result.stem}"
         print(
             f"best: trial {best.number}, validation accuracy {per_cent(best.value)} %; the test set was not read\n"
-            f"written to {self.result}; train and test it with: scripts/train.py experiment={self.result.stem}"
+            f"written to {self.result}"
+            + f"; {hint}"
+            * (self.result.parent.resolve() == CONFIGS / "experiment")
         )
 
 
