@@ -115,7 +115,7 @@ class Reproduction:
 
         grid = self._grid(preset, plan)
         if self.launcher:
-            return self._sent(preset, plan, settings)
+            return self._sent(preset, plan, settings, grid)
         at_a_time = places(gpus, self.jobs)
         with _screen(f"preset={preset}, {len(grid)} cells, {len(at_a_time)} at a time") as screen:
             runner = Runner(grid, command, at_a_time, self.records, self.runs, screen)
@@ -128,10 +128,7 @@ class Reproduction:
                 _say(line)
             return 130
         status = self.tables(preset)
-        if apart := sorted({cell.preset for cell in grid} - {preset}):
-            _say(
-                f"overrides make these runs others than preset={preset}: their records are in {', '.join(apart)}"
-            )
+        _say_apart(preset, grid)
         for line in report(ends, now, command, self.runs):
             _say(line)
         for task, reason in plan.unprepared.items():
@@ -143,7 +140,7 @@ class Reproduction:
         ended = {end.status for end in ends if end.state == State.STOPPED}
         return OUT_OF_TIME if OUT_OF_TIME in ended else 130 if ended else 0
 
-    def _sent(self, preset: str, plan: Plan, settings: Sequence[str]) -> int:
+    def _sent(self, preset: str, plan: Plan, settings: Sequence[str], grid: Sequence[Cell]) -> int:
         """Send the grid to the launcher as one sweep, wait for it, and build the table."""
         wishes = self.wishes
         axes = {
@@ -159,6 +156,7 @@ class Reproduction:
         if swept not in (0, 1):  # nothing was sent, or the wait was interrupted
             return swept
         status = self.tables(preset)
+        _say_apart(preset, grid)
         for task, reason in plan.unprepared.items():
             _say(f"failed  {task}: its data could not be prepared: {reason}")
         return int(bool(swept or plan.unprepared or status))
@@ -188,6 +186,14 @@ def quoted(path: Path) -> str:
 def _screen(title: str) -> Live | Plain:
     on_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     return Live(Console(), title) if on_terminal else Plain()
+
+
+def _say_apart(preset: str, grid: Sequence[Cell]) -> None:
+    """Say where the records of runs are that overrides make others than those of the preset."""
+    if apart := sorted({cell.preset for cell in grid} - {preset}):
+        _say(
+            f"overrides make these runs others than preset={preset}: their records are in {', '.join(apart)}"
+        )
 
 
 def _say(text: str) -> None:

@@ -116,8 +116,9 @@ class Submitted:
         state, count = Singleton.get_state(), len(overrides)
         ids = [f"job_id_for_{number}" for number in numbers]
         try:
-            jobs = executor.map_array(
-                self, overrides, ["hydra.sweep.dir"] * count, list(numbers), ids, [state] * count
+            mine: Any = self
+            jobs: list[Any] = executor.map_array(
+                mine, overrides, ["hydra.sweep.dir"] * count, list(numbers), ids, [state] * count
             )
         except submitit.core.utils.FailedJobError as error:
             said = [line for line in str(error).splitlines() if "error:" in line]
@@ -127,7 +128,7 @@ class Submitted:
                 "cluster.memory_gb, cluster.cpus, cluster.gpus or cluster.partition"
             ) from None
         log.info("%s", _told(self._EXECUTOR, jobs, given))
-        return list(jobs)
+        return jobs
 
     def _ended(self, left: dict[int, Any]) -> dict[int, JobReturn]:
         """Return how those Slurm jobs ended that have ended, those too that did so without a result."""

@@ -129,7 +129,7 @@ def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
         parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
         (batch,) = BasicSweeper.split_arguments(parsed, None)
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
-    found = {}
+    found: dict[tuple[str, ...], None] = {}
     for overrides in batch:
         alone = "attention" in swept and any(f"backbone={name}" in overrides for name in UNATTENDED)
         kept = [text for text in overrides if not (alone and text.startswith("attention="))]

@@ -66,7 +66,11 @@ class Search(Sweeper):
         self.trials, self.at_a_time, self.seed = trials, at_a_time, seed
         self._vain = 0
         self.params, self.first, self.sampler = params, first, sampler
-        self.rule = {"pruner": pruner, "startup_trials": startup_trials, "warmup_points": warmup_points}
+        self.rule: dict[str, Any] = {
+            "pruner": pruner,
+            "startup_trials": startup_trials,
+            "warmup_points": warmup_points,
+        }
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher. Raises ConfigurationError on a bad setting and where a package is not installed."""
@@ -123,7 +127,8 @@ class Search(Sweeper):
 
         states = studies.counts(study)
         taken = sum(states[state] for state in (*studies.DONE, TrialState.RUNNING))
-        room, unfit, wave = min(self.at_a_time, self.trials - taken), 0, []
+        room, unfit = min(self.at_a_time, self.trials - taken), 0
+        wave: list[Any] = []
         distributions = {key: dimension.distribution() for key, dimension in space.dimensions.items()}
         while len(wave) < room:
             trial = study.ask(distributions)
