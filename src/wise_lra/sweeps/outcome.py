@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from wise_lra.grid.child import OUT_OF_TIME
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -16,6 +18,11 @@ class Outcome:
     def stopped(self) -> bool:
         """Whether a signal ended the job, which can then go on."""
         return self.status > 128
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is over without having come to its end; one that is out of its own time can go on."""
+        return self.status not in (0, OUT_OF_TIME)
 
 
 def outcome_of(returned: Any) -> Outcome:

@@ -73,7 +73,7 @@ class Product(Sweeper):
             (job.cell.folder(job.runs) / FAILED).unlink(missing_ok=True)
         outcomes = dict(zip(waiting, self._launched([job.overrides for job in waiting]), strict=True))
         for job, outcome in outcomes.items():
-            if outcome.status:
+            if outcome.failed:
                 command = ["scripts/train.py", *job.overrides]
                 record_failure(job.cell.folder(job.runs), outcome.reason, outcome.status, command)
         lines = [

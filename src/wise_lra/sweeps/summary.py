@@ -38,7 +38,7 @@ class Line:
         found = standing(cell, records, runs)
         reason = outcome.reason if outcome and outcome.status else found.reason
         if found.state != State.DONE:
-            failed = outcome is not None and found.state != State.RUNNING
+            failed = outcome is not None and outcome.failed and found.state != State.RUNNING
             return cls(cell, own, State.FAILED if failed else found.state, reason=reason)
         if again and outcome and outcome.status:
             return cls(cell, own, State.FAILED, reason=f"{reason} (its old record is kept)")
