@@ -68,8 +68,6 @@ SCRIPTS = {
     "wise_lra.stopping",
     "wise_lra.evaluation",
     "wise_lra.dashboards",
-    "wise_lra.tracking",
-    "wandb",
     "wise_lra.plots",
     "wise_lra.wavelets",
     "hydra",

@@ -56,6 +56,8 @@ def test_a_backbone_without_attention_has_one_cell() -> None:
         ("backbone=vanilla", "attention=linear"),
         ("backbone=fnet",),
     ]
+    alone = combinations(["backbone=vanilla,fnet", "attention=choice(linear)"])
+    assert alone == [("backbone=vanilla", "attention=linear"), ("backbone=fnet",)]
 
 
 def test_a_bad_cell_of_a_product_is_named() -> None:

@@ -146,10 +146,10 @@ class Reproduction:
         axes = {
             "task": [task for task in wishes.tasks if task in plan.data],
             "backbone": wishes.backbones,
-            "attention": wishes.attentions if len(wishes.attentions) > 1 else (),
             "seed": wishes.seeds,
         }
         product = [f"{axis}={','.join(map(str, names))}" for axis, names in axes.items() if names]
+        product.append(f"attention=choice({','.join(wishes.attentions)})")  # for the backbones that hold one
         command = [*self.train, "-m", f"hydra/launcher={self.launcher}", f"preset={preset}", *product]
         _say(f"sent to {self.launcher}: {shown([*command, *settings])}")
         swept = subprocess.run([*command, *settings], check=False).returncode if axes["task"] else 0
