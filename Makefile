@@ -13,6 +13,7 @@ SEEDS ?=
 DATA ?=
 SOURCE ?=
 JOBS ?=
+LAUNCHER ?=
 ARGS ?=
 MEASURE ?=
 DEVICE ?=
@@ -23,13 +24,14 @@ RECORDS ?= results/records
 WANDB ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce-lra plan status data tables reference report report-picture wavelets \
-	dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow clean
+.PHONY: help setup sweeps reproduce-lra plan status data tables reference report report-picture wavelets \
+	dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow test-slurm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@echo "  options of reproduce-lra, plan, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
 	@echo "  ATTENTIONS=softmax SEEDS=0..4 DATA=/folder/of/archives SOURCE=auto|release|generated|standin JOBS=2 ARGS='key=value'"
+	@echo "  of reproduce-lra: LAUNCHER=submitit_slurm|submitit_local|joblib sends the whole grid there"
 	@echo "  plan: MEASURE=1 measures all, 0 nothing, by default what has no record; DEVICE='what records call it'"
 
 setup: .venv/ready ## create .venv and install the pinned dependencies
@@ -49,9 +51,12 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[report]'
 	@touch $@
 
+sweeps: setup ## install what sweeps take beyond the basic launcher: joblib, submitit, Optuna
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sweeps]'
+
 reproduce-lra: setup ## prepare data, train what is missing of the grid, write and print the table
 	@$(IN_VENV) scripts/reproduce.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
-		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" $(ARGS)
+		--attentions "$(ATTENTIONS)" --seeds "$(SEEDS)" --data "$(DATA)" --source "$(SOURCE)" --jobs "$(JOBS)" --launcher "$(LAUNCHER)" $(ARGS)
 
 plan: setup ## print the jobs of a grid and the hours they would take, before anything is spent
 	@$(IN_VENV) scripts/plan.py --preset "$(PRESET)" --tasks "$(TASKS)" --backbones "$(BACKBONES)" \
@@ -110,6 +115,9 @@ test: .venv/ready-dev ## run the tests (under 5 minutes on two cores, no network
 
 test-slow: .venv/ready-dev ## run the slow tests as well
 	@$(IN_VENV) -m pytest -q -n 2 -m "slow or not slow"
+
+test-slurm: .venv/ready-dev ## run the tests against a Slurm of one node that they start (root; slurm-wlm and munge)
+	@$(IN_VENV) -m pytest -q -rs -m slow tests/slurm
 
 clean: ## remove the virtual environment and caches; data, runs and records stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build src/*.egg-info

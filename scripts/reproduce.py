@@ -21,6 +21,7 @@ from wise_lra.grid.reproduction import Plan, Reproduction, quoted
 from wise_lra.grid.wishes import Wishes
 
 SCRIPTS = Path(os.path.relpath(Path(__file__).parent))
+LAUNCHERS = known("hydra/launcher")
 AXES = ("tasks", "backbones", "attentions")
 
 
@@ -41,16 +42,20 @@ def main() -> int:
             command = [sys.executable, str(SCRIPTS / "tables.py"), "--preset", preset, *where]
             return subprocess.run(command, check=False).returncode
 
+        if options.launcher and options.launcher not in LAUNCHERS:
+            raise ValueError(f"launcher={options.launcher!r}: expected one of {', '.join(LAUNCHERS)}")
+        sent = sources if options.launcher else []  # a job finds its data as the plan did
         return Reproduction(
             wishes=wishes,
             jobs=jobs(options.jobs),
-            overrides=options.overrides,
+            overrides=[*sent, *options.overrides],
             records=options.records,
             runs=options.runs,
             gpus=lambda: aside(visible_gpus),
             plan=lambda preset: aside(plan, preset, wishes, options.overrides, sources),
             train=[sys.executable, str(SCRIPTS / "train.py")],
             tables=tables,
+            launcher=options.launcher,
         ).run()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -79,6 +84,7 @@ def parse_options() -> argparse.Namespace:
     option("--data", default="", help="a folder with archives of the real data")
     option("--source", default="", help="auto, release, generated or standin")
     option("--jobs", default="", help="cells at a time; by default one a GPU, or one a core")
+    option("--launcher", default="", help=f"send the grid to one of {', '.join(LAUNCHERS)}")
     option("--records", type=Path, default=Path("results/records"), help="folder of records")
     option("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
     option("overrides", nargs="*", help="settings of every cell, as scripts/train.py takes them")

@@ -2,6 +2,8 @@
 
   python scripts/train.py task=image backbone=wise_fixed preset=quick seed=1
   python scripts/train.py -m task=listops,image 'backbone=glob(wise_*)' 'seed=range(0,3)'
+  python scripts/train.py -m hydra/launcher=submitit_slurm task=listops,image 'seed=range(0,3)'
+  python scripts/train.py -m sweep=image hydra.sweeper.trials=30
 
 Choices (GROUP=OPTION):
 {groups}
@@ -14,12 +16,15 @@ Often changed (KEY=VALUE):
   wavelet.level=1            also name (wise_fixed), taps (wise_adaptive), mode
   data.archives=PATH         a folder with archives of the real data; data.source=auto|release|generated|standin
   trainer.threads=2          also precision, workers, progress
+  test=false                 only validate: the test set is not read, and no record written
+  experiment=NAME            a file of configs/experiment, as a search leaves one
   overwrite=true             train again although the record is there
 
   --cfg job                  print the composed configuration and stop; see also hydra --hydra-help
 """
 
 import logging
+import os
 import sys
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
@@ -52,59 +57,108 @@ def help_text() -> str:
 
 
 def run(cfg) -> int:  # type: ignore[no-untyped-def]
-    """Run one checked configuration."""
-    from wise_lra.experiment import Refused, train  # here: torch and Lightning take seconds to import
+    """Run one checked configuration, and say how it ended."""
+    outcome = attempt(cfg)
+    if outcome.status:
+        print(outcome.reason if outcome.stopped else f"error: {outcome.reason}", file=sys.stderr)
+    return outcome.status
+
+
+def attempt(cfg):  # type: ignore[no-untyped-def]
+    """Return the outcome of one checked configuration, having printed what was measured."""
+    from wise_lra.experiment import (
+        Refused,
+        train,
+        validate,
+    )  # here: torch and Lightning take seconds to import
     from wise_lra.grid import AlreadyRunning
-    from wise_lra.stopping import OutOfTime, interruptible
+    from wise_lra.stopping import GivenUp, OutOfTime, interruptible
+    from wise_lra.sweeps import Outcome
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     came: list[int] = []
+    trial = cfg.get("trial")
+    if trial:
+        from wise_lra.sweeps.trial import Reported
     try:
         with interruptible() as came:
+            if trial or not cfg.test:
+                accuracy = validate(cfg, [Reported(trial)] if trial else [])
+                print(
+                    f"validation accuracy {100 * accuracy:.2f} %; the test set was not read, no record is written"
+                )
+                return Outcome(0, value=accuracy)
             record = train(cfg)
+    except GivenUp as error:
+        return Outcome(0, str(error))
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last validation", file=sys.stderr)
-        return 128 + came[0] if came else 130
+        return Outcome(
+            128 + came[0] if came else 130, "stopped; the same command goes on from the last validation"
+        )
     except OutOfTime as error:
-        return failed(error, 75)
+        return Outcome(75, str(error))
     except (Refused, AlreadyRunning, Diverged, ValueError, OSError, MemoryError) as error:
-        return failed(error, 1)
+        return Outcome(1, str(error))
     accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]
     print(
         f"{record.label} {record.backbone} {record.attention} seed {record.seed}: test accuracy "
         f"{100 * accuracy:.2f} % of {record.metrics['test_examples']:,} (majority class {100 * floor:.2f} %), "
         f"{record.parameters:,} parameters, {record.seconds['total']:.0f} s"
     )
-    return 0
+    return Outcome(0)
 
 
 def failed(error: Exception, status: int) -> int:
     """Print an error for the user; return the status."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return status
 
 
 def hydra_main() -> int:
     """Let Hydra read its own flags: --multirun, --cfg, --info and the rest."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
 
     sys.argv[1:] = opened(sys.argv[1:])
-    statuses: list[int] = []
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: DictConfig):  # type: ignore[no-untyped-def]
         from wise_lra.configuration import check
 
-        try:
-            check(cfg)
-            statuses.append(run(cfg))
-        except ConfigurationError as error:
-            statuses.append(failed(error, 2))
+        alone = HydraConfig.get().mode != RunMode.MULTIRUN
+        check(cfg)
+        if alone:
+            raise SystemExit(run(cfg))
+        outcome = attempt(cfg)
+        if outcome.stopped:  # ends the sweep here, and on a cluster leaves the job to be requeued
+            print(outcome.reason, file=sys.stderr)
+            raise SystemExit(outcome.status)
+        if outcome.status:
+            print(f"error: {outcome.reason}", file=sys.stderr)
+        return outcome
 
-    job()
-    return max(statuses, default=0)
+    from hydra.core.plugins import Plugins
+
+    from wise_lra.sweeps.product import own_files
+
+    Plugins.instance()
+    own_files()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for name in ("hydra", "hydra_plugins"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its errors come here, to be one line
+    try:
+        job()
+    except (ConfigurationError, HydraException, OmegaConfBaseException) as error:
+        return failed(error, 2)
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

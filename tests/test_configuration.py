@@ -114,6 +114,7 @@ MISTAKES = [
     (["trainer.accelerator=tpu"], "trainer.accelerator=tpu", "gpu"),
     (["seed=x"], "seed=x", "whole number"),
     (["recipe.steps=0"], "recipe.steps=0", "1 or more"),
+    (["cluster.minutes=0"], "cluster.minutes=0", "1 or more"),
 ]
 
 

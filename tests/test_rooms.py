@@ -49,17 +49,45 @@ RULES = {
     "signatures": set(),
     "configuration": {"hydra", "omegaconf", "pywt", "wise_lra.signatures"},
     "grid": {"rich", "wise_lra.results"},
+    "sweeps": {  # drives runs from outside, as scripts do: above the composition root, which knows nothing of it
+        *("hydra", "hydra_plugins", "omegaconf", "rich", "submitit", "optuna", "yaml", "pytorch_lightning"),
+        *("wise_lra.configuration", "wise_lra.signatures", "wise_lra.grid", "wise_lra.results"),
+        *("wise_lra.run", "wise_lra.experiment", "wise_lra.provenance", "wise_lra.stopping"),
+    },
     "results": {"numpy", "scipy", "rich"},
     # The report shows what other rooms know; those that import torch are imported where a run kept something.
     "report": {
         *("numpy", "altair", "vl_convert", "jinja2", "markupsafe", "markdown_it"),
         *("wise_lra.results", "wise_lra.data", "wise_lra.plots", "wise_lra.evaluation"),
     },
+    "fitting": {
+        *(
+            "torch",
+            "hydra",
+            "pytorch_lightning",
+            "wise_lra.processes",
+            "wise_lra.checkpoints",
+            "wise_lra.configuration",
+        ),
+        *(
+            "wise_lra.data",
+            "wise_lra.gradients",
+            "wise_lra.model",
+            "wise_lra.pictures",
+            "wise_lra.predicting",
+        ),
+        *("wise_lra.progress", "wise_lra.results.predictions", "wise_lra.run", "wise_lra.stopping"),
+        *("wise_lra.tracking", "wise_lra.training"),
+    },
     "experiment": None,  # the composition root sees every room
     "evaluation": None,  # the second one: a recorded run put together again
     "__init__": set(),
 }
 SCRIPTS = {
+    "wise_lra.sweeps",
+    "wise_lra.tracking",
+    "wandb",
+    "yaml",
     "wise_lra.run",
     "wise_lra.trial",
     "rich",
@@ -75,8 +103,6 @@ SCRIPTS = {
     "wise_lra.stopping",
     "wise_lra.evaluation",
     "wise_lra.dashboards",
-    "wise_lra.tracking",
-    "wandb",
     "wise_lra.plots",
     "wise_lra.report",
     "wise_lra.wavelets",

@@ -31,10 +31,12 @@ _CHOICES = {
     "logger.mode": ("auto", "online", "offline"),
 }
 _OPTIONAL = ("trainer.threads", "trainer.micro_batch", "data.validation_examples", "data.test_examples")
-_WHOLE = ("seed", "data.seed", "trainer.workers", *_OPTIONAL)
 _FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
+_REQUESTS = ("cluster.minutes", "cluster.memory_gb", "cluster.cpus")
+_WHOLE = ("seed", "data.seed", "trainer.workers", "cluster.gpus", *_REQUESTS, *_OPTIONAL)
 _FLAGS = (
     "overwrite",
+    "test",
     "trainer.find_batch",
     "preset.comparable",
     "preset.fit_parameters",
@@ -118,7 +120,7 @@ def _given(key: str, overrides: Sequence[str]) -> str:
 
 
 def _groups() -> list[str]:
-    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+    return sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
 
 
 def _keys(node: dict[str, Any], prefix: str = "") -> list[str]:
@@ -183,7 +185,7 @@ def _check_values(cfg: dict[str, Any]) -> None:
             raise ConfigurationError(f"{key}={value}: expected settings, as in {key}.train=2000")
     for key in _WHOLE:
         value = _at(cfg, key)
-        least = 1 if key in _OPTIONAL else 0
+        least = 1 if key in (*_OPTIONAL, *_REQUESTS) else 0
         if value is None and key in _OPTIONAL:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

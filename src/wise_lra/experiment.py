@@ -2,7 +2,7 @@
 
 import logging
 import time
-import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,37 +11,29 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning import Callback
 
 from wise_lra import processes, trial
-from wise_lra.checkpoints import BEST, SafeCheckpoints, begun, forget
+from wise_lra.checkpoints import BEST, begun, forget
 from wise_lra.configuration import CONFIGS, compose, plain_dict
-from wise_lra.data.module import DataModule
 from wise_lra.data.packed import read_manifest
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
-from wise_lra.gradients import GradientNorms
+from wise_lra.fitting import ended, fit, precision
 from wise_lra.grid import claim
 from wise_lra.model import parameter_count
-from wise_lra.pictures import WaveletPictures
-from wise_lra.predicting import Predicting
 from wise_lra.preparation import preparation
-from wise_lra.progress import History, Screen, Throughput, peak_memory
+from wise_lra.progress import peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.publication import publish
 from wise_lra.results import record as records
-from wise_lra.results.predictions import PREDICTIONS
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
-from wise_lra.stopping import TimeLimit
-from wise_lra.tracking import finish, is_wandb, make_logger
-from wise_lra.training import Training
+from wise_lra.tracking import finish, is_wandb
 
 log = logging.getLogger(__name__)
 
 PUBLISHED = CONFIGS.parent / "results" / "published"
-_JOINED = "lightning_fabric.utilities.distributed"
 
 
 class Refused(RuntimeError):
@@ -57,17 +49,34 @@ def train(cfg: DictConfig) -> Record:
     Diverged, Lost, and what the data room raises.
     """
     cfg = _on_devices(cfg)
-    run = _opened(cfg)
+    run = open_run(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
         return records.read(run.record)
     with claim(run.folder):
         if cfg.trainer.find_batch:
             run = replace(run, cfg=_with_micro_batch(cfg))
-        state = begun(run.folder, recorded_config(run.cfg))
-        if state:
-            log.info("%s: goes on from its last validation", run.name)
-        return processes.together(cfg.trainer.devices, _trained, run, state)
+        return processes.together(cfg.trainer.devices, _trained, run, _begun(run))
+
+
+def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
+    """Train as `train` does and return the best validation accuracy; no test data are opened, no record is written.
+
+    `watchers` see the training, and may end it by raising GivenUp. Raises what `train` raises.
+    """
+    cfg = _on_devices(cfg)
+    if cfg.trainer.devices > 1:
+        raise Refused(
+            f"trainer.devices={cfg.trainer.devices}: a trial of a search runs on one device; expected 1"
+        )
+    run = open_run(cfg)
+    with claim(run.folder):
+        model, state = build_model(cfg), _begun(run)
+        fitted = fit(processes.Place(), run, model, state, ("train", "validation"), watchers)
+        accuracy = exact(fitted.best["validation_accuracy"], fitted.data.count("validation"))
+        finish(fitted.logger, {"validation_accuracy": accuracy, "parameters": fitted.parameters})
+        forget(run.folder / "checkpoints")
+    return accuracy
 
 
 def build_model(cfg: DictConfig) -> torch.nn.Module:
@@ -97,8 +106,8 @@ def parameters_of_vanilla(cfg: DictConfig) -> int:
         return parameter_count(instantiate(OmegaConf.create(plain).model))
 
 
-def _opened(cfg: DictConfig) -> Run:
-    """Find or make the data of a run."""
+def open_run(cfg: DictConfig) -> Run:
+    """Find or make the data of a run. Raises Refused, and what the data room raises."""
     if cfg.data.folder:
         try:
             return Run(cfg, Path(cfg.data.folder), read_manifest(Path(cfg.data.folder)))
@@ -108,6 +117,14 @@ def _opened(cfg: DictConfig) -> Run:
             ) from None
     prepared = prepare(**preparation(cfg))
     return Run(cfg, prepared.folder, prepared.manifest)
+
+
+def _begun(run: Run) -> Path | None:
+    """Return the state that a stopped run goes on from, and say so."""
+    state = begun(run.folder, recorded_config(run.cfg))
+    if state:
+        log.info("%s: goes on from its last validation", run.name)
+    return state
 
 
 def _on_devices(cfg: DictConfig) -> DictConfig:
@@ -125,7 +142,7 @@ def _with_micro_batch(cfg: DictConfig) -> DictConfig:
     """Return the configuration with the largest micro-batch that fits into memory."""
     cfg = cfg.copy()
     share = -(-cfg.recipe.batch_size // cfg.trainer.devices)
-    mixed = _precision(cfg.trainer.precision) == "bf16-mixed"
+    mixed = precision(cfg.trainer.precision) == "bf16-mixed"
     cfg.trainer.micro_batch = trial.largest(cfg, share, mixed)
     return cfg
 
@@ -133,40 +150,11 @@ def _with_micro_batch(cfg: DictConfig) -> DictConfig:
 def _trained(place: processes.Place, run: Run, state: Path | None) -> Record:
     """Train and test in one process of the run; all return the record, the first one writes it."""
     cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
-    if cfg.trainer.threads or place.count > 1:
-        torch.set_num_threads(cfg.trainer.threads or max(1, torch.get_num_threads() // place.count))
-    if run.variant:
-        log.warning("%s: the data are not LRA's own but %s", run.name, run.manifest["source"])
-    model, recipe = build_model(cfg), instantiate(cfg.recipe)
-    data = DataModule(
-        instantiate(cfg.task),
-        run.data,
-        recipe.batch_size,
-        recipe.validate_every,
-        cfg.seed,
-        workers=cfg.trainer.workers,
-        validation_examples=cfg.data.validation_examples,
-        test_examples=cfg.data.test_examples,
-        buckets=cfg.data.buckets,
-    )
-    history = History()
-    throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
-    module, config = Training(model, recipe, cfg.seed), recorded_config(cfg)
-    parameters = parameter_count(model)
-    shown = config | {"parameters": parameters}
-    logger = make_logger(plain_dict(cfg)["logger"], run.folder, run.wandb(), shown) if place.first else None
-    predicting = Predicting(run.folder / PREDICTIONS, data.chosen["test"])
-    trainer = _trainer(place, run, module, logger, [history, throughput, predicting])
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
+    fitted = fit(place, run, build_model(cfg), state)
+    module, data, trainer, logger = fitted.module, fitted.data, fitted.trainer, fitted.logger
+    recipe, history, best = module.recipe, fitted.history, fitted.best
+    with ended(logger):
         tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]
-    except SystemExit:  # what Lightning makes of Ctrl-C
-        finish(logger, {}, exit_code=130)
-        raise KeyboardInterrupt from None
-    except BaseException:
-        finish(logger, {}, exit_code=1)
-        raise
-    best = max(history.points, key=lambda point: point["validation_accuracy"])  # the first, as the checkpoint
     metrics = {
         "test_accuracy": exact(tested["test/accuracy"], data.count("test")),
         "test_loss": tested["test/loss"],
@@ -201,16 +189,16 @@ def _trained(place: processes.Place, run: Run, state: Path | None) -> Record:
             "batch_size": recipe.batch_size,
             "examples": recipe.steps * recipe.batch_size,
         },
-        parameters=parameters,
+        parameters=fitted.parameters,
         seconds={**history.seconds, "total": history.seconds_before + time.perf_counter() - begin},
-        tokens_per_second=throughput.tokens_per_second,
+        tokens_per_second=fitted.throughput.tokens_per_second,
         peak_memory_bytes=int(trainer.strategy.reduce(peak, reduce_op="max")),
         device=f"{place.count} x " * (place.count > 1) + device_name(device),
         precision=str(trainer.precision),
         versions=versions(),
         commit=commit(),
         dirty=dirty(),
-        config=config,
+        config=fitted.config,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         wandb_id=str(logger.version) if is_wandb(logger) else None,
@@ -232,61 +220,6 @@ def _keep(run: Run, record: Record, logger: Any) -> None:
         log.info(line)
 
 
-def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, watchers: list[Any]) -> Trainer:
-    cfg, recipe = run.cfg, module.recipe
-    if place.first:
-        screen = Screen(run.folder / "progress.json", run.name, recipe.steps, cfg.trainer.progress)
-        pictures = WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False))
-        watchers = [*watchers, pictures, screen]
-    checkpoint = ModelCheckpoint(
-        run.folder / "checkpoints",
-        filename="best",
-        monitor="validation/accuracy",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    limit = [TimeLimit(cfg.trainer.max_time, recipe.steps)] if cfg.trainer.max_time else []
-    _silence()
-    return Trainer(
-        plugins=[SafeCheckpoints(), *place.plugins()],
-        accelerator=cfg.trainer.accelerator,
-        **place.trainer(),
-        accumulate_grad_batches=processes.pieces(recipe.batch_size, place.count, cfg.trainer.micro_batch),
-        precision=_precision(cfg.trainer.precision),
-        max_epochs=recipe.stretches,
-        num_sanity_val_steps=0,
-        gradient_clip_val=recipe.clip,
-        log_every_n_steps=max(1, recipe.validate_every // 10),
-        logger=logger or False,
-        callbacks=[*watchers, GradientNorms(), *limit, checkpoint],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-
-
 def exact(accuracy: float, examples: int) -> float:
     """Return a share of examples that came as float32 as the fraction that it is."""
     return round(accuracy * examples) / examples
-
-
-def _precision(choice: str) -> Any:
-    if choice == "auto":
-        bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        return "bf16-mixed" if bf16 else "32-true"
-    return {"32": "32-true", "bf16": "bf16-mixed"}[str(choice)]
-
-
-def _silence() -> None:
-    """Quieten what Lightning says of every run and nobody can act on."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero", _JOINED):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
-        ".*exists and is not empty.*",  # a resumed run's folder
-        ".*GPU available but not used.*",  # trainer=cpu was asked for
-        ".*srun.*",  # processes are started by `devices`, under Slurm too
-        ".*LeafSpec.*",  # Lightning's own use of torch's pytree
-    ):
-        warnings.filterwarnings("ignore", message=message)

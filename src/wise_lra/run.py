@@ -22,6 +22,7 @@ _SCIENCE_DATA = (
     "test_examples",
     "buckets",
 )
+_MACHINE = ("records", "runs", "overwrite", "logger", "cluster", "test", "trial")
 _CHOICES = {
     "preset": "preset.name",
     "task": "task.name",
@@ -109,9 +110,7 @@ def recorded_config(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration without what belongs to one machine or person."""
     plain = plain_dict(cfg)
     data = {key: plain["data"][key] for key in ("source", *_SCIENCE_DATA)}
-    kept = {
-        key: value for key, value in plain.items() if key not in ("records", "runs", "overwrite", "logger")
-    }
+    kept = {key: value for key, value in plain.items() if key not in _MACHINE}
     trainer = {key: value for key, value in plain["trainer"].items() if key != "max_time"}
     return kept | {"data": data, "trainer": trainer}
 

@@ -15,6 +15,10 @@ class OutOfTime(RuntimeError):
     """The run's time limit came before its last step."""
 
 
+class GivenUp(RuntimeError):
+    """The search that began the run sees that it comes to nothing."""
+
+
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
     """Make SIGTERM and SIGUSR1 end this block as Ctrl-C does; yield the list of those that came."""

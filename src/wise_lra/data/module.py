@@ -36,12 +36,13 @@ class DataModule(LightningDataModule):
         validation_examples: int | None = None,
         test_examples: int | None = None,
         buckets: int = 1,
+        splits: tuple[str, ...] = SPLITS,
     ) -> None:
         """Map the splits of `folder`, as `prepare` made it.
 
         `validation_examples` and `test_examples` are used at most: the same ones in every run, drawn without
         regard to their labels. `buckets` is how many lengths examples are padded to; see `Buckets`.
-        Raises ValueError on a size below one.
+        Only `splits` are opened: a search has no test. Raises ValueError on a size below one.
         """
         super().__init__()
         for name, value in (("batch_size", batch_size), ("stretch", stretch)):
@@ -49,11 +50,11 @@ class DataModule(LightningDataModule):
                 raise ValueError(f"{name}={value}: expected at least 1")
         self.task, self.folder = task, Path(folder)
         self.batch_size, self.stretch, self.seed, self.workers = batch_size, stretch, seed, workers
-        self.splits = {split: PackedSplit(self.folder, split, task) for split in SPLITS}
+        self.splits = {split: PackedSplit(self.folder, split, task) for split in splits}
         most = {"train": None, "validation": validation_examples, "test": test_examples}
         self.lengths = Buckets(task.length, buckets)
-        self.buckets = {split: self.lengths.of(self.splits[split]) for split in SPLITS}
-        self.chosen = {split: _drawn(self.buckets[split], most[split]) for split in SPLITS}
+        self.buckets = {split: self.lengths.of(self.splits[split]) for split in splits}
+        self.chosen = {split: _drawn(self.buckets[split], most[split]) for split in splits}
 
     @property
     def majority(self) -> float:

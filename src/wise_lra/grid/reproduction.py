@@ -5,6 +5,7 @@ import dataclasses
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from wise_lra.grid.child import OUT_OF_TIME
 from wise_lra.grid.live import Live
 from wise_lra.grid.places import places, preset_for
 from wise_lra.grid.plain import Plain
-from wise_lra.grid.report import farewell, report
+from wise_lra.grid.report import farewell, report, shown
 from wise_lra.grid.runner import Runner
 from wise_lra.grid.standing import State
 from wise_lra.grid.wishes import Wishes
@@ -66,6 +67,7 @@ class Reproduction:
         plan: prepares the data of a preset, saying a line a task.
         train: the command that trains a cell but for its settings.
         tables: writes and prints the table of a preset; returns its exit status.
+        launcher: a launcher of Hydra's ("submitit_slurm", say) that is sent the whole grid; "" for none.
     """
 
     wishes: Wishes
@@ -77,6 +79,7 @@ class Reproduction:
     plan: Callable[[str], Plan]
     train: Sequence[str]
     tables: Callable[[str], int]
+    launcher: str = ""
 
     def run(self) -> int:
         """Return 0 if every cell has its record, 1 if something failed, 130 if it was interrupted.
@@ -100,8 +103,8 @@ class Reproduction:
         preset, why = preset_for(self.wishes.preset, gpus)
         _say(f"preset={preset}: {why}")
         plan = self.plan(preset)
-        alone = (
-            not gpus or preset == "quick"
+        alone = preset == "quick" or not (
+            gpus or self.launcher
         )  # one thread a cell: no result depends on how many run at a time
         settings = (*(["trainer.threads=1"] if alone else []), *self._places(), *self.overrides)
 
@@ -111,6 +114,8 @@ class Reproduction:
             return [*self.train, f"preset={preset}", *own, f"data.folder={folder}", *settings]
 
         grid = self._grid(preset, plan)
+        if self.launcher:
+            return self._sent(preset, plan, settings, grid)
         at_a_time = places(gpus, self.jobs)
         with _screen(f"preset={preset}, {len(grid)} cells, {len(at_a_time)} at a time") as screen:
             runner = Runner(grid, command, at_a_time, self.records, self.runs, screen)
@@ -123,10 +128,7 @@ class Reproduction:
                 _say(line)
             return 130
         status = self.tables(preset)
-        if apart := sorted({cell.preset for cell in grid} - {preset}):
-            _say(
-                f"overrides make these runs others than preset={preset}: their records are in {', '.join(apart)}"
-            )
+        _say_apart(preset, grid)
         for line in report(ends, now, command, self.runs):
             _say(line)
         for task, reason in plan.unprepared.items():
@@ -137,6 +139,27 @@ class Reproduction:
             return 1
         ended = {end.status for end in ends if end.state == State.STOPPED}
         return OUT_OF_TIME if OUT_OF_TIME in ended else 130 if ended else 0
+
+    def _sent(self, preset: str, plan: Plan, settings: Sequence[str], grid: Sequence[Cell]) -> int:
+        """Send the grid to the launcher as one sweep, wait for it, and build the table."""
+        wishes = self.wishes
+        axes = {
+            "task": [task for task in wishes.tasks if task in plan.data],
+            "backbone": wishes.backbones,
+            "seed": wishes.seeds,
+        }
+        product = [f"{axis}={','.join(map(str, names))}" for axis, names in axes.items() if names]
+        product.append(f"attention=choice({','.join(wishes.attentions)})")  # for the backbones that hold one
+        command = [*self.train, "-m", f"hydra/launcher={self.launcher}", f"preset={preset}", *product]
+        _say(f"sent to {self.launcher}: {shown([*command, *settings])}")
+        swept = subprocess.run([*command, *settings], check=False).returncode if axes["task"] else 0
+        if swept not in (0, 1):  # nothing was sent, or the wait was interrupted
+            return swept
+        status = self.tables(preset)
+        _say_apart(preset, grid)
+        for task, reason in plan.unprepared.items():
+            _say(f"failed  {task}: its data could not be prepared: {reason}")
+        return int(bool(swept or plan.unprepared or status))
 
     def _grid(self, preset: str, plan: Plan) -> list[Cell]:
         wishes = self.wishes
@@ -163,6 +186,14 @@ def quoted(path: Path) -> str:
 def _screen(title: str) -> Live | Plain:
     on_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     return Live(Console(), title) if on_terminal else Plain()
+
+
+def _say_apart(preset: str, grid: Sequence[Cell]) -> None:
+    """Say where the records of runs are that overrides make others than those of the preset."""
+    if apart := sorted({cell.preset for cell in grid} - {preset}):
+        _say(
+            f"overrides make these runs others than preset={preset}: their records are in {', '.join(apart)}"
+        )
 
 
 def _say(text: str) -> None:

@@ -1,0 +1,109 @@
+"""Make a sweep of Weights & Biases of the same space that `train.py -m sweep=<name>` searches.
+
+  python scripts/wandb_sweep.py image preset=lra backbone=wise_fixed
+
+Every value of the space is tried on a configuration first. With a key and a network the sweep is created, and the
+line that runs an agent is printed; else the YAML is written, for `wandb sweep` where there are some. What an agent
+runs has test=false: as in any search, test data are not read. W&B has no first trials: it draws from the start.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from wise_lra.configuration import CONFIGS, ConfigurationError, options
+from wise_lra.results.atomic import write_text
+from wise_lra.sweeps.space import Dimension, Space
+from wise_lra.tracking import offline_reason
+
+
+def main() -> int:
+    """Return 0 when the sweep is created or written, 2 on a bad space or setting."""
+    options_ = parse_options()
+    try:
+        space, settings = searched(options_.sweep, options_.overrides)
+        space.check()
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sweep = definition(options_.sweep, space, options_.trials or settings["trials"])
+    path = options_.out or Path(f"results/searches/{options_.sweep}.wandb.yaml")
+    write_text(path, yaml.safe_dump(sweep, sort_keys=False))
+    print(f"written: {path} ({len(space.dimensions)} parameters, each value of them checked)")
+    if reason := offline_reason("auto"):
+        print(
+            f"not created, for W&B is offline: {reason}; create it with: wandb sweep --project wise-lra {path}"
+        )
+        return 0
+    import wandb
+
+    identity = wandb.sweep(sweep, project=options_.project)
+    print(f"created; run as many agents as there are machines: wandb agent {options_.project}/{identity}")
+    return 0
+
+
+def searched(name: str, overrides: list[str]) -> tuple[Space, dict[str, Any]]:
+    """Return the space of configs/sweep/<name>.yaml and the sweeper's settings. Raises ConfigurationError."""
+    known = [option for option in options("sweep") if option != "product"]
+    if name not in known:
+        raise ConfigurationError(f"sweep={name}: no such search; expected one of {', '.join(known)}")
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra_compose("train", [f"sweep={name}"], return_hydra_config=True)
+    sweeper = config.hydra.sweeper
+    return Space.of(sweeper.params, sweeper.first, [f"sweep={name}", *overrides]), {"trials": sweeper.trials}
+
+
+def definition(name: str, space: Space, trials: int) -> dict[str, Any]:
+    """Return the sweep as W&B reads it: Bayesian, its poor trials ended by Hyperband."""
+    return {
+        "name": name,
+        "program": "scripts/train.py",
+        "method": "bayes",
+        "metric": {"name": "validation/accuracy", "goal": "maximize"},
+        "run_cap": trials,
+        "early_terminate": {"type": "hyperband", "min_iter": 3},
+        "parameters": {key: parameter(dimension) for key, dimension in space.dimensions.items()},
+        "command": [
+            *("${env}", "${interpreter}", "${program}"),
+            *space.fixed,
+            "test=false",
+            "${args_no_hyphens}",
+        ],
+    }
+
+
+def parameter(dimension: Dimension) -> dict[str, Any]:
+    """Return a dimension in W&B's words."""
+    if dimension.choices:
+        return {"values": list(dimension.choices)}
+    ends = {"min": dimension.low, "max": dimension.high}
+    if dimension.whole:
+        return ends | ({"distribution": "q_log_uniform_values", "q": 1} if dimension.log else {})
+    return ends | {"distribution": "log_uniform_values" if dimension.log else "uniform"}
+
+
+def parse_options() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    option = parser.add_argument
+    option("sweep", help="a search of configs/sweep: listops, text, retrieval, image, pathfinder")
+    option(
+        "overrides",
+        nargs="*",
+        help="settings of every run, or a narrower space, as scripts/train.py takes them",
+    )
+    option("--trials", type=int, help="runs in all; by default as the search says")
+    option("--out", type=Path, help="where the YAML goes; by default results/searches/<sweep>.wandb.yaml")
+    option("--project", default="wise-lra", help="W&B project")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

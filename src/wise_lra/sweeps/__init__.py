@@ -1,0 +1,5 @@
+"""Sweeps: many runs from one command, on Hydra's sweepers and launchers. Nothing here imports torch at once."""
+
+from wise_lra.sweeps.outcome import Outcome
+
+__all__ = ["Outcome"]

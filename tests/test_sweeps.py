@@ -1,0 +1,309 @@
+"""Oracle: products written out by hand, a test split that is not there, and what a mistake's one line must name."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+from test_training import command, folder
+
+from wise_lra import configuration
+from wise_lra.configuration import ConfigurationError, compose, options
+from wise_lra.results.record import read_all
+from wise_lra.run import preset_label
+from wise_lra.stopping import GivenUp
+from wise_lra.sweeps.cluster import expect_partition
+from wise_lra.sweeps.product import combinations, expect_launcher, planned
+from wise_lra.sweeps.space import Dimension, Space
+from wise_lra.sweeps.study import address, make_pruner, open_study, revive, worker
+from wise_lra.sweeps.trial import Reported
+
+__all__ = ["folder"]
+
+ROOT = Path(__file__).parents[1]
+SEARCHES = [name for name in options("sweep") if name != "product"]
+TINY = {"recipe.lr": "tag(log, interval(0.001, 0.1))", "heads.number": "choice(1, 2)"}
+
+
+def swept(folder: Path, place: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    interpreter, script, *settings = command(folder, place, "backbone=fnet", "trainer.progress=none")
+    sweep = [interpreter, script, "-m", *settings, f"hydra.sweep.dir={place / 'multirun'}", *overrides]
+    return subprocess.run(sweep, capture_output=True, text=True, check=False)
+
+
+def test_the_product_has_each_cell_once() -> None:
+    assert combinations(["task=image", "backbone=vanilla,wise_fixed", "seed=range(0,2)"]) == [
+        ("task=image", "backbone=vanilla", "seed=0"),
+        ("task=image", "backbone=vanilla", "seed=1"),
+        ("task=image", "backbone=wise_fixed", "seed=0"),
+        ("task=image", "backbone=wise_fixed", "seed=1"),
+    ]
+    globbed = {one[0] for one in combinations(["backbone=glob(wise_*)"])}
+    assert globbed == {f"backbone={name}" for name in options("backbone") if name.startswith("wise_")}
+
+
+def test_a_backbone_without_attention_has_one_cell() -> None:
+    found = combinations(["backbone=vanilla,fnet", "attention=softmax,linear"])
+    assert found == [
+        ("backbone=vanilla", "attention=softmax"),
+        ("backbone=vanilla", "attention=linear"),
+        ("backbone=fnet",),
+    ]
+    alone = combinations(["backbone=vanilla,fnet", "attention=choice(linear)"])
+    assert alone == [("backbone=vanilla", "attention=linear"), ("backbone=fnet",)]
+
+
+def test_a_bad_cell_of_a_product_is_named() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"heads.number=3: does not divide .*the cell heads.number=3; no job"
+    ):
+        planned([("task=image", f"heads.number={number}") for number in (2, 3)])
+
+
+def test_a_launcher_that_is_not_installed_is_named() -> None:
+    node = {
+        "launcher": {"_target_": "hydra_plugins.none.X"},
+        "runtime": {"choices": {"hydra/launcher": "joblib"}},
+    }
+    with pytest.raises(ConfigurationError, match=r"hydra/launcher=joblib: not installed; .*\[sweeps\]"):
+        expect_launcher(OmegaConf.create({"hydra": node}))
+
+
+def test_slurm_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigurationError, match="no sbatch here"):
+        expect_partition("gpu")
+
+
+def test_a_failed_job_is_a_line_of_the_table_and_what_is_done_is_left_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = ("recipe.lr=1e30,0.01", "recipe.steps=20")
+    first = swept(folder, tmp_path, *settings)
+    assert first.returncode == 1, first.stderr
+    assert "2 cells: 1 done · 1 failed" in first.stdout
+    assert "lower recipe.lr" in first.stdout
+    (record,) = read_all(tmp_path / "records")
+    assert record.config["recipe"]["lr"] == 0.01
+
+    again = swept(folder, tmp_path, "recipe.lr=0.01", "recipe.steps=20")
+    assert again.returncode == 0, again.stderr
+    assert "done before" in again.stdout
+    assert read_all(tmp_path / "records") == [record]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_launchers_end_in_the_same_table(folder: Path, tmp_path: Path, launcher: str) -> None:
+    done = swept(folder, tmp_path, f"hydra/launcher={launcher}", "recipe.lr=1e30,0.01", "seed=0,1")
+    assert done.returncode == 1, done.stderr
+    assert "4 cells: 2 done · 2 failed" in done.stdout
+    assert len(read_all(tmp_path / "records")) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("hydra/launcher=slurm", "submitit_slurm"),
+        ("tusk=image,text", "tusk=image: no such key"),
+    ],
+)
+def test_a_mistake_ends_a_sweep_in_one_line(tmp_path: Path, override: str, named: str) -> None:
+    done = swept(tmp_path, tmp_path, override)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def searched(name: str, *arguments: str) -> Space:
+    """Return a search as its file has it."""
+    node = yaml.safe_load((ROOT / f"configs/sweep/{name}.yaml").read_text(encoding="utf-8"))["hydra"][
+        "sweeper"
+    ]
+    return Space.of(node["params"], node["first"], [f"sweep={name}", *arguments])
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_the_first_trials_are_lras_and_the_authors(name: str) -> None:
+    space = searched(name)
+    for preset, values in zip(("lra", "paper"), space.first, strict=True):
+        cfg = compose([f"task={name}", f"preset={preset}"])
+        assert {key: OmegaConf.select(cfg, key) for key in values} == values
+        assert all(space.dimensions[key].holds(value) for key, value in values.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_value_of_every_search_composes(name: str) -> None:
+    for preset in ("quick", "paper"):
+        searched(name, f"preset={preset}").check()
+
+
+def test_a_space_is_read_in_hydras_words() -> None:
+    space = Space.of(
+        TINY, [{"recipe.lr": 0.01, "heads.number": 2}], ["task=image", "heads.number=1", "model.depth=1,2"]
+    )
+    assert space.dimensions == {
+        "recipe.lr": Dimension(low=0.001, high=0.1, log=True),
+        "model.depth": Dimension(choices=(1, 2)),
+    }
+    assert space.fixed == ("task=image", "heads.number=1")
+    assert space.first == ({"recipe.lr": 0.01},)
+
+
+@pytest.mark.parametrize(
+    ("params", "first", "named"),
+    [
+        ({"recipe.lrr": "choice(1, 2)"}, [], "recipe.lrr=1: no such key; did you mean recipe.lr?"),
+        ({"wavelet.name": "choice(db2, bd4)", "backbone": "choice(wise_fixed)"}, [], "backbone"),
+        ({"recipe.lr": "interval(0.1, 0.01)"}, [], "expected a lower end below"),
+        ({"recipe.lr": "tag(log, interval(0, 1))"}, [], "above 0"),
+        ({"recipe.lr": "0.1"}, [], "expected choice"),
+        ({"heads.number": "choice(1, 3)"}, [], "heads.number=3: does not divide"),
+        (TINY, [{"recipe.lr": 0.5}], r"first\[0\].recipe.lr=0.5: expected 0.001 to 0.1"),
+        (TINY, [{"recipe.steps": 5}], r"first\[0\].recipe.steps=5: no such parameter"),
+        ({}, [], "nothing to search"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_named(params: Any, first: Any, named: str) -> None:
+    if named == "backbone":  # a wavelet matters only where the backbone has it
+        params, named = {"wavelet.name": "choice(db2, bd4)"}, "wavelet.name=bd4: no such wavelet"
+    with pytest.raises(ConfigurationError, match=named):
+        Space.of(params, first, ["backbone=wise_fixed"]).check()
+
+
+def opened_study(storage: Path, name: str = "tiny", params: Any = TINY) -> Any:
+    space = Space.of(params, [{"recipe.lr": 0.01, "heads.number": 2}], [])
+    return open_study(name, storage, space, "tpe", 0, make_pruner("median", 1, 0))
+
+
+def test_a_storage_of_another_study_is_named(tmp_path: Path) -> None:
+    storage = tmp_path / "study.db"
+    study = opened_study(storage)
+    assert opened_study(storage).study_name == study.study_name
+    (first,) = study.trials
+    assert first.system_attrs["fixed_params"] == {"recipe.lr": 0.01, "heads.number": 2}
+    with pytest.raises(ConfigurationError, match="holds the study tiny, not other"):
+        opened_study(storage, "other")
+    with pytest.raises(ConfigurationError, match=r"another search .*heads.number"):
+        opened_study(storage, params=TINY | {"heads.number": "choice(1, 2, 4)"})
+    (tmp_path / "text.db").write_text("no database\n" * 100)
+    with pytest.raises(ConfigurationError, match="no storage of Optuna"):
+        opened_study(tmp_path / "text.db")
+
+
+def test_the_trials_of_a_dead_worker_are_begun_again(tmp_path: Path) -> None:
+    storage = tmp_path / "study.db"
+    study = opened_study(storage)
+    distributions = {key: d.distribution() for key, d in Space.of(TINY, [], []).dimensions.items()}
+    with worker(storage) as name:
+        trial = study.ask(distributions)
+        trial.set_user_attr("worker", name)
+        assert revive(study, storage) == 0, "it lives"
+    assert revive(study, storage) == 1
+    assert study.trials[0].state == optuna.trial.TrialState.FAIL
+    assert study.ask(distributions).params == trial.params
+
+
+def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
+    storage = tmp_path / "study.db"
+    study = opened_study(storage)
+    rule = {"pruner": "median", "startup_trials": 1, "warmup_points": 0}
+    module: Any = None
+    for accuracy, given_up in ((0.5, False), (0.6, False), (0.1, True)):
+        trial = study.ask()
+        told = Reported({"storage": str(storage), "study": "tiny", "id": trial._trial_id, **rule})
+        trainer: Any = SimpleNamespace(
+            callback_metrics={"validation/accuracy": torch.tensor(accuracy)}, current_epoch=0, global_step=10
+        )
+        told.on_train_start(trainer, module)
+        if given_up:
+            with pytest.raises(GivenUp, match="step 10"):
+                told.on_validation_end(trainer, module)
+        else:
+            told.on_validation_end(trainer, module)
+            study.tell(trial, accuracy)
+        assert study.trials[trial.number].intermediate_values == {1: pytest.approx(accuracy)}
+
+
+def search(folder: Path, place: Path, trials: int, *more: str) -> subprocess.CompletedProcess[str]:
+    settings = (
+        *("hydra/sweeper=optuna", f"hydra.sweeper.trials={trials}", "hydra.sweeper.study=tiny"),
+        *(f"hydra.sweeper.storage={place / 'tiny.db'}", f"hydra.sweeper.result={place / 'tiny.yaml'}"),
+        *("recipe.lr=tag(log,interval(0.001,0.1))", "model.dropout=0.0,0.1", "recipe.steps=20", *more),
+    )
+    return swept(folder, place, *settings)
+
+
+@pytest.fixture
+def untestable(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the data whose test split is of the same size, and no array."""
+    place = Path(shutil.copytree(folder, tmp_path / "packed"))
+    gone = [path for path in place.iterdir() if path.name.startswith("test")]
+    assert gone
+    for path in gone:
+        path.write_bytes(bytes(path.stat().st_size))
+    return place
+
+
+def test_a_search_never_opens_the_test_set_and_its_best_is_an_experiment(
+    untestable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = search(untestable, tmp_path, 2)
+    assert done.returncode == 0, done.stderr
+    assert "the test set was not read" in done.stdout
+    assert read_all(tmp_path / "records") == []
+    study = optuna.load_study(study_name="tiny", storage=address(tmp_path / "tiny.db"))
+    assert len(study.trials) == 2
+
+    configs = Path(shutil.copytree(configuration.CONFIGS, tmp_path / "configs"))
+    shutil.copy(tmp_path / "tiny.yaml", configs / "experiment" / "tiny.yaml")
+    monkeypatch.setattr(configuration, "CONFIGS", configs)
+    cfg = compose(["experiment=tiny"])
+    assert cfg.recipe.lr == study.best_params["recipe.lr"]
+    assert cfg.found.trial == study.best_trial.number
+    assert cfg.found.validation_accuracy == pytest.approx(study.best_value)
+    assert cfg.backbone.name == "fnet"
+    assert preset_label(cfg).startswith("quick-")
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_where_it_was_and_workers_share_it(folder: Path, tmp_path: Path) -> None:
+    assert search(folder, tmp_path, 2).returncode == 0
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.at_a_time=2")
+    done = search(folder, tmp_path, 6, *parallel)
+    assert done.returncode == 0, done.stderr
+    study = optuna.load_study(study_name="tiny", storage=address(tmp_path / "tiny.db"))
+    ended = [trial for trial in study.trials if trial.state.is_finished()]
+    assert len(ended) == len(study.trials) == 6
+    other = search(folder, tmp_path, 7, "recipe.batch_size=4")
+    assert other.returncode == 2
+    assert "another search (only one of them has" in other.stderr
+
+
+def test_a_sweep_of_wandb_has_the_same_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "sweep.yaml"
+    fixed = [f"{key}=1" for key in ("heads.number", "model.depth", "wavelet.level")]
+    fixed += ["wavelet.name=db2", "wavelet.taps=4", "recipe.schedule=cosine"]
+    script = [sys.executable, str(ROOT / "scripts/wandb_sweep.py"), "image", *fixed, "--out", str(out)]
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "wandb sweep" in done.stdout
+    sweep = yaml.safe_load(out.read_text(encoding="utf-8"))
+    assert sweep["metric"] == {"name": "validation/accuracy", "goal": "maximize"}
+    assert sweep["parameters"] == {
+        "recipe.lr": {"min": 0.0001, "max": 0.01, "distribution": "log_uniform_values"},
+        "recipe.warmup_steps": {"min": 10, "max": 20000, "distribution": "q_log_uniform_values", "q": 1},
+        "model.dropout": {"values": [0.0, 0.1, 0.2, 0.3]},
+    }
+    assert sweep["command"][-2:] == ["test=false", "${args_no_hyphens}"]
+    assert "heads.number=1" in sweep["command"]
