@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,11 +40,12 @@ class Refused(RuntimeError):
     """A run that cannot, or must not, be trained as configured."""
 
 
-def train(cfg: DictConfig) -> Record:
+def train(cfg: DictConfig, training: Callable[..., Training] = Training) -> Record:
     """Train, test and record one run, or return the record that is there; `cfg` is checked (see `compose`).
 
     A run that was stopped goes on from its last validation. Test data are touched once, after the best checkpoint
     by validation accuracy has been chosen. On several devices each has a process, which this one waits for.
+    `training` makes the LightningModule, for one that measures itself.
     Raises Refused for a cell with too many parameters, devices or data that are not there, AlreadyRunning,
     Diverged, Lost, and what the data room raises.
     """
@@ -56,7 +57,7 @@ def train(cfg: DictConfig) -> Record:
     with claim(run.folder):
         if cfg.trainer.find_batch:
             run = replace(run, cfg=_with_micro_batch(cfg))
-        return processes.together(cfg.trainer.devices, _trained, run, _begun(run))
+        return processes.together(cfg.trainer.devices, _trained, run, _begun(run), training)
 
 
 def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
@@ -147,10 +148,12 @@ def _with_micro_batch(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _trained(place: processes.Place, run: Run, state: Path | None) -> Record:
+def _trained(
+    place: processes.Place, run: Run, state: Path | None, training: Callable[..., Training]
+) -> Record:
     """Train and test in one process of the run; all return the record, the first one writes it."""
     cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
-    fitted = fit(place, run, build_model(cfg), state)
+    fitted = fit(place, run, build_model(cfg), state, training=training)
     module, data, trainer, logger = fitted.module, fitted.data, fitted.trainer, fitted.logger
     recipe, history, best = module.recipe, fitted.history, fitted.best
     with ended(logger):

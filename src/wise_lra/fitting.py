@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +61,11 @@ def fit(
     state: Path | None,
     splits: tuple[str, ...] = SPLITS,
     watchers: Sequence[Callback] = (),
+    training: Callable[..., Training] = Training,
 ) -> Fitted:
     """Train the model of a run, from `state` if it was stopped there; only `splits` of the data are opened.
 
-    `watchers` are callbacks more. Raises Diverged, and what a watcher raises.
+    `watchers` are callbacks more, `training` makes the LightningModule. Raises Diverged, and what a watcher raises.
     """
     cfg = run.cfg
     if cfg.trainer.threads or place.count > 1:
@@ -86,7 +87,7 @@ def fit(
     )
     history = History()
     throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
-    module, config = Training(model, recipe, cfg.seed), recorded_config(cfg)
+    module, config = training(model, recipe, cfg.seed), recorded_config(cfg)
     parameters = parameter_count(model)
     shown = config | {"parameters": parameters}
     logger = make_logger(plain_dict(cfg)["logger"], run.folder, run.wandb(), shown) if place.first else None

@@ -45,9 +45,13 @@ class _Derivative(Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+    def keep(ctx: Any, one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> None:
+        """Save each of the two where the gradient by the other is wanted: fixed filters keep no signal alive."""
+        by_one, by_other = any(ctx.needs_input_grad[: len(one)]), any(ctx.needs_input_grad[len(one) :])
+        ctx.save_for_backward(
+            *(t if by_other else None for t in one), *(t if by_one else None for t in other)
+        )
+        ctx.save_for_forward(*one, *other)
 
 
 class _Analyse(_Derivative):
@@ -59,6 +63,10 @@ class _Analyse(_Derivative):
                 for f in (low, high)
             )
         return a, d
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+        _Derivative.keep(ctx, inputs[:1], inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, a: Tensor, d: Tensor) -> _Gradients:
@@ -81,6 +89,10 @@ class _Synthesise(_Derivative):
             return _sequence(from_low + from_high)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+        _Derivative.keep(ctx, inputs[:2], inputs[2:])
+
+    @staticmethod
     def backward(ctx: Any, x: Tensor) -> _Gradients:
         a, d, low, high = ctx.saved_tensors
         bands = _Analyse.apply(x, low, high) if any(ctx.needs_input_grad[:2]) else (None, None)
@@ -98,6 +110,10 @@ class _Correlate(_Derivative):
     def forward(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
         with _exact(x):
             return _correlation(x, a, d)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+        _Derivative.keep(ctx, inputs[:1], inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, low: Tensor, high: Tensor) -> _Gradients:
