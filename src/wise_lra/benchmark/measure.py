@@ -83,7 +83,7 @@ def peak_memory(build: Callable[..., Work], arguments: tuple[Any, ...], device: 
     if not Path("/proc/self/clear_refs").exists():
         return None
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["wise_lra.benchmark.models"])  # all that a work needs: imported once
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(_growth, build, arguments, torch.get_num_threads()).result()

@@ -100,7 +100,7 @@ def build_step(name: str, length: int, device: str, variant: str = "float32", *s
     cfg = configured(name, length, *sizes)
     model = build_model(cfg).to(device)
     training = Training(model, Recipe(1, 1, cfg.recipe.lr, 1, "rsqrt", cfg.recipe.weight_decay, 1), seed=0)
-    optimizer: torch.optim.Optimizer = training.configure_optimizers()["optimizer"]  # type: ignore[assignment]
+    optimizer: torch.optim.Optimizer = training.configure_optimizers()["optimizer"]
     tokens = torch.randint(1, cfg.task.vocabulary, (1, length), device=device)
     mask = torch.ones_like(tokens, dtype=torch.bool)
     labels = torch.zeros(1, dtype=torch.long, device=device)
@@ -120,7 +120,8 @@ def build_step(name: str, length: int, device: str, variant: str = "float32", *s
 def build_layer(name: str, length: int, device: str, variant: str = "float32") -> Work:
     """Return a work: the mixer of the contender's block, forward and backward, on one sequence."""
     cfg = configured(name, length)
-    mixer: Any = build_model(cfg).encoder.blocks[0].mixer.to(device)  # type: ignore[union-attr, index]
+    model: Any = build_model(cfg)
+    mixer = model.encoder.blocks[0].mixer.to(device)
     x = torch.randn(1, length, cfg.model.d_model, device=device, requires_grad=True)
     inputs: list[Tensor] = [x, *mixer.parameters()]
     cotangent = torch.randn_like(x)

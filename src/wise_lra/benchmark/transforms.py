@@ -30,7 +30,13 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
     settings += [(LENGTH, width, TAPS, level) for level in ("1", "full") for width in widths]
     settings += [(LENGTH, WIDTH, m, level) for level in ("1", "full") for m in taps]
     for n, width, m, level in settings:
-        setting = {"batch": BATCH, "length": n, "width": width, "taps": m, "level": level}
+        setting: dict[str, str | int] = {
+            "batch": BATCH,
+            "length": n,
+            "width": width,
+            "taps": m,
+            "level": level,
+        }
         yield Case("transforms", setting, partial(measured, device, n, width, m, level))
 
 

@@ -1,5 +1,6 @@
 """Pictures of wavelet banks: what is measured of a bank, and how it is drawn."""
 
+from .costs import draw_costs
 from .draw import draw_energies, draw_errors, draw_functions, draw_responses, pixels, save
 from .measure import BANKS, Bank, banks, energies, errors, functions, responses
 
@@ -7,6 +8,7 @@ __all__ = [
     "BANKS",
     "Bank",
     "banks",
+    "draw_costs",
     "draw_energies",
     "draw_errors",
     "draw_functions",
