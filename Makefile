@@ -17,6 +17,7 @@ LAUNCHER ?=
 ARGS ?=
 MEASURE ?=
 DEVICE ?=
+SECTIONS ?= transforms,layers,steps,pipeline
 RUN ?=
 
 # What report takes: make report RECORDS=results/reference WANDB=entity/project
@@ -25,7 +26,7 @@ WANDB ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sweeps reproduce-lra plan status data tables reference report report-picture wavelets \
-	dashboard wandb-sync wandb-picture benchmark-data lint format test test-slow test-slurm clean
+	dashboard wandb-sync wandb-picture benchmark benchmark-data lint format test test-slow test-slurm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -96,6 +97,13 @@ wandb-sync: setup ## upload the W&B runs that wait on this machine
 
 wandb-picture: setup ## take a picture of a run in W&B's terminal viewer: make wandb-picture RUN=results/runs/...
 	@$(IN_VENV) scripts/wandb_picture.py $(if $(RUN),"$(RUN)")
+
+.venv/ready-benchmark: .venv/ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
+	@touch $@
+
+benchmark: .venv/ready-benchmark ## measure transforms, layers, steps and pipeline; SECTIONS=transforms ARGS=--quick for less
+	@$(IN_VENV) scripts/benchmark.py --sections "$(SECTIONS)" $(ARGS)
 
 benchmark-data: setup ## measure the generators and the loading of batches
 	@$(IN_VENV) scripts/benchmark_data.py

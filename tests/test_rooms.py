@@ -18,6 +18,11 @@ RULES = {
     "data/module": {"torch", "numpy", "pytorch_lightning"},
     "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},
     "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},
+    "benchmark": {
+        *("torch", "pywt", "ptwt", "hydra", "omegaconf"),
+        *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
+        *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
+    },  # it measures what a user runs, and so builds runs as a script does
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
     "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
     "predicting": {
@@ -88,6 +93,7 @@ SCRIPTS = {
     "wise_lra.tracking",
     "wandb",
     "yaml",
+    "wise_lra.benchmark",
     "wise_lra.run",
     "wise_lra.trial",
     "rich",

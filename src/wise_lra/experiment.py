@@ -30,6 +30,7 @@ from wise_lra.results import record as records
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.tracking import finish, is_wandb
+from wise_lra.training import Training
 
 log = logging.getLogger(__name__)
 

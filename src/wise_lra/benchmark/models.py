@@ -44,7 +44,7 @@ def contenders(quick: bool) -> list[str]:
 def layers(device: torch.device, quick: bool) -> Iterator[Case]:
     """Yield a case a length: the mixer of every contender, forward and backward."""
     for length in (1024, 4096) if quick else LENGTHS:
-        run = partial(_measured, device, "layer", contenders(quick), length, "float32", False)
+        run = partial(measured, device, "layer", contenders(quick), length, "float32", False)
         yield Case("layers", {"length": length, "precision": "float32"}, run)
 
 
@@ -54,17 +54,17 @@ def steps(device: torch.device, quick: bool) -> Iterator[Case]:
     The last one is the transform's share of a step.
     """
     for length in (1024, 4096) if quick else LENGTHS:
-        run = partial(_measured, device, "step", contenders(quick), length, "float32", True)
+        run = partial(measured, device, "step", contenders(quick), length, "float32", True)
         yield Case("steps", {"length": length, "precision": "float32"}, run)
     few = [VANILLA, "fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_adaptive softmax"]
     for variant in _VARIANTS[1:]:
         length = 1024 if quick else 4096
-        run = partial(_measured, device, "step", few[: 3 if quick else 5], length, variant, False)
+        run = partial(measured, device, "step", few[: 3 if quick else 5], length, variant, False)
         yield Case("steps", {"length": length, "precision": variant}, run)
     yield Case("steps", {"length": 2048, "width": 256, "share": "transform"}, partial(_share, device))
 
 
-def _measured(
+def measured(
     device: torch.device,
     what: str,
     names: list[str],
