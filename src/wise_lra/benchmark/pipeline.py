@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from wise_lra import experiment
 from wise_lra.configuration import compose
 from wise_lra.data.made import kind
 from wise_lra.data.module import DataModule
-from wise_lra.experiment import train
+from wise_lra.data.packed import MANIFEST
 from wise_lra.training import Recipe, Training
 
 from .case import Case
@@ -45,17 +47,17 @@ def _loop(task: str, backbone: str, seconds: float) -> dict[str, Measured]:
         )
         whole: list[float] = []
         inside: list[float] = []
-        train(cfg, partial(Timed, whole=whole, inside=inside))
+        experiment.train(cfg, partial(Timed, whole=whole, inside=inside))
         batches = _loader(Path(folder), cfg, steps)
     return {"step": Measured(whole), "model": Measured(inside), "batch": Measured(batches)}
 
 
 def _loader(folder: Path, cfg: Any, steps: int) -> list[float]:
     """Return the seconds that each batch takes to load."""
-    from hydra.utils import instantiate
-
-    (data,) = {path.parent for path in folder.glob("data.root/**/manifest.json")}
-    module = DataModule(instantiate(cfg.task), data, int(cfg.recipe.batch_size), steps, seed=0)
+    (data,) = {path.parent for path in folder.glob(f"data.root/**/{MANIFEST}")}
+    module = DataModule(
+        instantiate(cfg.task), data, int(cfg.recipe.batch_size), steps, seed=0, buckets=cfg.data.buckets
+    )
     samples, begin = [], time.perf_counter()
     for _ in module.train_dataloader():
         now = time.perf_counter()
