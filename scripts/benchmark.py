@@ -4,8 +4,8 @@
   python scripts/benchmark.py --sections transforms --quick
 
 Writes results/benchmarks/<device>.json after every case, so that the same command goes on where it was stopped,
-then a page and pictures from it. A case is done if measured on the same sources, torch and threads; --fresh
-measures all anew.
+then a page and pictures from it. A case is done if measured on the same sources and torch with the same
+options; --fresh measures all anew.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main() -> int:
         return 2
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    store = Store(options.results, device)
+    store = Store(options.results, device, quick=options.quick, seconds=options.seconds)
     cases = [case for name in wanted for case in MATRIX[name](device, options.quick)]
     if options.fresh:
         store.cases = {key: case for key, case in store.cases.items() if case["section"] not in wanted}

@@ -198,6 +198,7 @@ def test_another_code_measures_anew(tmp_path: Path) -> None:
     other = Store(tmp_path, CPU)
     other.made_by = other.made_by | {"sources": "0"}
     assert not other.done(case)
+    assert not Store(tmp_path, CPU, quick=True).done(case)
 
 
 def test_an_absent_peer_is_said_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +217,17 @@ def test_an_unknown_section_is_refused(
     assert "transforms,layers,steps,pipeline" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", models.contenders(quick=False))
+SOME = [models.WIDE, "fnet none", "fourier_attention longformer", "wise_lifting performer"]
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_contender_can_be_configured(name: str) -> None:
+    assert name in models.contenders(quick=False)
+    assert models.configured(name, 128).task.length == 128
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(models.contenders(quick=False)) - set(SOME)))
 def test_every_contender_can_be_configured(name: str) -> None:
     assert models.configured(name, 128).task.length == 128
 

@@ -44,7 +44,7 @@ def contenders(quick: bool) -> list[str]:
 def layers(device: torch.device, quick: bool) -> Iterator[Case]:
     """Yield a case a length: the mixer of every contender, forward and backward.
 
-    Beyond 4,096 only of vanilla, fnet and wise_fixed: the banks differ by their transform, which has its own section.
+    Beyond 4,096 only of vanilla, fnet and wise_fixed: banks differ by the transform, which has its own section.
     """
     for length in (1024, 4096) if quick else LENGTHS:
         names = [

@@ -25,16 +25,22 @@ class Store:
     Args:
         folder: where the file is, named after the device.
         device: what is measured on.
+        how: what else decides what a case holds, such as how long it may take.
 
     A case counts as done if it was measured on the same sources (of transform, mixers, model and benchmark), the
-    same torch and as many threads.
+    same torch, as many threads, and so.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, **how: float) -> None:
         self.name = slug(device_name(device))
         self.path = folder / f"{self.name}.json"
         self.device = device_name(device)
-        self.made_by = {"sources": sources(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+        self.made_by = {
+            "sources": sources(),
+            "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(),
+            **how,
+        }
         before = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
         self.cases: dict[str, dict[str, Any]] = before.get("cases", {})
 
@@ -56,11 +62,6 @@ class Store:
         }
         everything = {"device": self.device, "versions": versions(), "cases": self.cases}
         write_text(self.path, json.dumps(everything, indent=1, sort_keys=True) + "\n")
-
-    def keep_only(self, cases: list[Case]) -> None:
-        """Forget what the present matrix does not hold, such as cases of an older one."""
-        keys = {case.key for case in cases}
-        self.cases = {key: case for key, case in self.cases.items() if key in keys}
 
 
 def slug(name: str) -> str:
