@@ -149,10 +149,13 @@ def milliseconds(one: dict[int, dict]) -> dict[int, float]:
 
 
 def table(found: list[Target]) -> Table:
-    """Return the targets for the terminal."""
+    """Return for the terminal the targets whose cases were measured."""
+    measured = [target for target in found if target.value is not None]
+    rest = len(found) - len(measured)
     shown = Table("target", "measured", "bound", "", title="Targets")
-    for target in found:
-        colour = {"holds": "green", "misses": "red"}.get(target.verdict, "yellow")
+    shown.caption = f"{rest} more were not measured" if rest else None
+    for target in measured:
+        colour = "green" if target.verdict == "holds" else "red"
         shown.add_row(
             target.what, target.measured, f"{target.side} {target.bound:g}", f"[{colour}]{target.verdict}[/]"
         )
