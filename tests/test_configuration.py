@@ -176,7 +176,7 @@ def test_signatures_read_from_source_equal_those_of_python() -> None:
     targets = {"wise_lra.model.classifier", "wise_lra.training.Recipe", "wise_lra.data.task.Task"}
     for file in CONFIGS.rglob("*.yaml"):
         for line in file.read_text(encoding="utf-8").splitlines():
-            if "_target_:" in line:
+            if "_target_: wise_lra." in line:  # not the plug-ins of Hydra, which Hydra makes
                 targets.add(line.split("_target_:")[1].strip())
     for target in targets:
         expected = inspect.signature(get_object(target)).parameters

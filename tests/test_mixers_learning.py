@@ -26,7 +26,14 @@ SAMPLE = [
     ("fourier_attention", "softmax"),
 ]
 SMALL = [
-    *("task=listops", "task.length=31", "model.d_model=32", "model.depth=1", "model.mlp_dim=64"),
+    *(
+        "task=listops",
+        "task.length=31",
+        "data.buckets=1",
+        "model.d_model=32",
+        "model.depth=1",
+        "model.mlp_dim=64",
+    ),
     *("model.pool=mean", "model.dropout=0.0", "heads.dropout=0.0"),
     *("heads.number=2", "heads.qkv_dim=32", "wavelet.taps=4", "wavelet.name=db2", "wavelet.level=2"),
 ]

@@ -69,7 +69,9 @@ def test_a_time_limit_ends_after_a_stretch_and_the_run_goes_on(folder: Path, tmp
     assert limited.returncode == 75, limited.stderr
     assert "is over at step 20 of 50" in limited.stderr
     assert not read_all(tmp_path / "limited" / "records")
-    assert train(folder, tmp_path / "limited").returncode == 0
+    goes_on = train(folder, tmp_path / "limited")
+    assert goes_on.returncode == 0
+    assert "goes on from its last validation" in goes_on.stderr
     whole, resumed = (read_all(tmp_path / name / "records")[0] for name in ("whole", "limited"))
     assert lasting(whole) == lasting(resumed)
 

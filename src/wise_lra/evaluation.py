@@ -21,13 +21,6 @@ from wise_lra.experiment import build_model
 from wise_lra.results import record as records
 from wise_lra.results.record import Record
 
-_NAMES = {
-    "text": ("negative", "positive"),
-    "retrieval": ("no citation", "citation"),
-    "pathfinder": ("not connected", "connected"),
-    "image": image.CLASSES,
-}
-
 
 class Unanswerable(ValueError):
     """A run that cannot be put together again, or a question that its task cannot take."""
@@ -85,10 +78,8 @@ class Finished:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; numbers where they mean nothing else."""
-        plain = self.task.name == "image" and self.record.variant
-        named = () if plain else _NAMES.get(self.task.name, ())
-        return named or tuple(map(str, range(self.task.classes)))
+        """What people call the classes."""
+        return look.class_names(self.task, self.record.variant)
 
     def expects(self, kind: str, *tasks: str) -> None:
         """Raise Unanswerable where the run's task takes something else."""

@@ -43,11 +43,16 @@ class TimeLimit(Callback):
         days, hours, minutes, seconds = map(int, limit.split(":"))
         self.limit, self.steps = limit, steps
         self._end = time.monotonic() + ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        self._over = False
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Raise OutOfTime, on all devices at once; inside a stretch it would change what comes after."""
+        """Look at the clock, for all devices at once."""
         over = trainer.strategy.reduce_boolean_decision(time.monotonic() >= self._end, all=False)
-        if over and trainer.global_step < self.steps:
+        self._over = over and trainer.global_step < self.steps
+
+    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise OutOfTime: Lightning writes a stretch's checkpoint after all other callbacks have seen its end."""
+        if self._over:
             raise OutOfTime(
                 f"trainer.max_time={self.limit} is over at step {trainer.global_step} of {self.steps}; "
                 "the same command goes on from there"
