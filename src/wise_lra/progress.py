@@ -35,6 +35,7 @@ class History(Callback):
         self.steps_here = 0
         self.seconds_here = 0.0
         self._sums = torch.zeros(3)
+        self._rate = 0.0
         self._begin = 0.0
 
     def on_save_checkpoint(
@@ -56,14 +57,12 @@ class History(Callback):
         self._sums = torch.zeros(3, device=module.device)
         self._begin = time.perf_counter()
 
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, index: int
-    ) -> None:
-        """Add a step to the means, once its last piece is computed."""
-        if (index + 1) % trainer.accumulate_grad_batches:
-            return
-        metrics = trainer.callback_metrics
-        self._sums += torch.stack([metrics["train/loss"], metrics["train/accuracy"], self._sums.new_ones(())])
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any) -> None:
+        """Add a step to the means, from what `Training.training_step` returns with its last piece."""
+        if "step" in outputs:
+            self._sums[:2] += outputs["step"]
+            self._sums[2] += 1
+            self._rate = outputs["lr"]
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Stop the clock of the stretch, start that of the validation."""
@@ -85,7 +84,7 @@ class History(Callback):
                 "train_accuracy": accuracy / max(1, steps),
                 "validation_loss": float(metrics["validation/loss"]),
                 "validation_accuracy": float(metrics["validation/accuracy"]),
-                "lr": float(metrics["train/lr"]),
+                "lr": self._rate,
             }
         )
 
