@@ -55,11 +55,15 @@ def columns_of(records: Sequence[Record]) -> tuple[tuple[Column, ...], list[str]
 
 
 def averaged(columns: Sequence[Column]) -> tuple[int, ...]:
-    """Return a column's index for each of the five tasks: of variants the fullest, LRA's own if equal."""
+    """Return a column's index for each of the five tasks: of variants the fullest, LRA's own if equal.
 
-    def fullness(index: int) -> tuple[int, bool]:
+    Fuller has more models, or as many and more seeds of the one that has the fewest.
+    """
+
+    def fullness(index: int) -> tuple[int, int, bool]:
         column = columns[index]
-        return len({(record.backbone, record.attention) for record in column.records}), not column.variant
+        seeds = Counter((record.backbone, record.attention) for record in column.records)
+        return len(seeds), min(seeds.values(), default=0), not column.variant
 
     of_task = {task: [i for i, column in enumerate(columns) if column.task == task] for task in TASKS}
     return tuple(max(indices, key=fullness) for indices in of_task.values())
