@@ -27,7 +27,10 @@ import logging
 import os
 import sys
 
+from omegaconf import DictConfig
+
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
+from wise_lra.sweeps import Outcome
 
 SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
 
@@ -56,7 +59,7 @@ def help_text() -> str:
     return (__doc__ or "").format(groups="\n".join(groups))
 
 
-def run(cfg) -> int:  # type: ignore[no-untyped-def]
+def run(cfg: DictConfig) -> int:
     """Run one checked configuration, and say how it ended."""
     outcome = attempt(cfg)
     if outcome.status:
@@ -64,16 +67,12 @@ def run(cfg) -> int:  # type: ignore[no-untyped-def]
     return outcome.status
 
 
-def attempt(cfg):  # type: ignore[no-untyped-def]
+def attempt(cfg: DictConfig) -> Outcome:
     """Return the outcome of one checked configuration, having printed what was measured."""
-    from wise_lra.experiment import (
-        Refused,
-        train,
-        validate,
-    )  # here: torch and Lightning take seconds to import
+    # Here, for torch and Lightning take seconds to import.
+    from wise_lra.experiment import Refused, train, validate
     from wise_lra.grid import AlreadyRunning
     from wise_lra.stopping import GivenUp, OutOfTime, interruptible
-    from wise_lra.sweeps import Outcome
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -121,13 +120,12 @@ def hydra_main() -> int:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
-    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     sys.argv[1:] = opened(sys.argv[1:])
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
-    def job(cfg: DictConfig):  # type: ignore[no-untyped-def]
+    def job(cfg: DictConfig) -> Outcome:
         from wise_lra.configuration import check
 
         alone = HydraConfig.get().mode != RunMode.MULTIRUN
