@@ -47,8 +47,16 @@ def main() -> int:
     for run in set(runs) - set(left):
         (run / UNSENT).unlink(missing_ok=True)
     print(f"{len(runs) - len(left)} of {len(runs)} uploaded")
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return failed(f"wandb sync: {said[-1] if said else 'failed'}") if left or done.returncode else 0
+    if not left and not done.returncode:
+        return 0
+    said = [
+        line for line in (done.stdout + done.stderr).splitlines() if line.strip() and "Syncing" not in line
+    ]
+    reasons = [line for line in said if not any(str(run) in line for run in runs)]
+    silent = (
+        f"it ended with status {done.returncode} and gave no reason; `wandb login --verify` tries the key"
+    )
+    return failed(f"wandb sync: {reasons[-1] if reasons else silent}")
 
 
 def parse_options() -> argparse.Namespace:

@@ -112,7 +112,9 @@ def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
     assert texts(table)["vanilla"][-1].startswith("74.00 ±")
     assert "Average: of listops, text (sample), retrieval" in notes(table, "Average")[0]
     seeds = [run("text", 0.5, variant="stand-in", seed=seed) for seed in (0, 1)]
-    assert "Average: of listops, text (stand-in)" in notes(build(five(0.7) + seeds, {}, "quick"), "Average")[0]
+    assert (
+        "Average: of listops, text (stand-in)" in notes(build(five(0.7) + seeds, {}, "quick"), "Average")[0]
+    )
 
 
 @pytest.mark.parametrize(

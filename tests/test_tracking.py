@@ -295,7 +295,9 @@ def test_what_waits_is_listed_and_uploaded_once(
     server.status = 401
     refused = sync(tmp_path)
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "401" in refused.stderr
+    assert "`wandb login --verify` tries the key" in refused.stderr, (
+        "the client is silent about a refused key"
+    )
     server.status, server.bodies = 200, b""
     done = sync(tmp_path)
     assert done.returncode == 0, done.stderr
