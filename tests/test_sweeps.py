@@ -67,6 +67,14 @@ def test_a_bad_cell_of_a_product_is_named() -> None:
         planned([("task=image", f"heads.number={number}") for number in (2, 3)])
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without GPUs")
+def test_devices_that_are_not_here_are_named_before_any_job(tmp_path: Path) -> None:
+    cells = [("trainer=gpu", f"data.root={tmp_path}", f"seed={seed}") for seed in (0, 1)]
+    with pytest.raises(ConfigurationError, match=r"torch sees no CUDA device here.*the cell seed=0; no job"):
+        planned(cells)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_launcher_that_is_not_installed_is_named() -> None:
     node = {
         "launcher": {"_target_": "hydra_plugins.none.X"},

@@ -50,7 +50,7 @@ def train(cfg: DictConfig, training: Callable[..., Training] = Training) -> Reco
     Raises Refused for a cell with too many parameters, devices or data that are not there, AlreadyRunning,
     Diverged, Lost, and what the data room raises.
     """
-    cfg = _on_devices(cfg)
+    cfg = on_devices(cfg)
     run = open_run(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
@@ -66,7 +66,7 @@ def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
 
     `watchers` see the training, and may end it by raising GivenUp. Raises what `train` raises.
     """
-    cfg = _on_devices(cfg)
+    cfg = on_devices(cfg)
     if cfg.trainer.devices > 1:
         raise Refused(
             f"trainer.devices={cfg.trainer.devices}: a trial of a search runs on one device; expected 1"
@@ -129,8 +129,8 @@ def _begun(run: Run) -> Path | None:
     return state
 
 
-def _on_devices(cfg: DictConfig) -> DictConfig:
-    """Return the configuration with the number of devices that it means here."""
+def on_devices(cfg: DictConfig) -> DictConfig:
+    """Return the configuration with the number of devices that it means here. Raises Refused if there are fewer."""
     cfg = cfg.copy()
     try:
         cfg.trainer.devices = processes.number(cfg.trainer.accelerator, cfg.trainer.devices)

@@ -63,7 +63,8 @@ class Product(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the product of `arguments`. Raises ConfigurationError before any job, SystemExit(1) if one failed."""
-        jobs = planned(combinations(arguments))
+        elsewhere = self.config.hydra.runtime.choices.get("hydra/launcher") == "submitit_slurm"
+        jobs = planned(combinations(arguments), here=not elsewhere)
         waiting = [job for job in jobs if not _settled(job)]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,8 +138,8 @@ def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     return list(found)
 
 
-def planned(combinations: Sequence[tuple[str, ...]]) -> list[Job]:
-    """Return the checked jobs of a product, their data found or made.
+def planned(combinations: Sequence[tuple[str, ...]], here: bool = True) -> list[Job]:
+    """Return the checked jobs of a product, their data found or made; with `here` this machine has their devices.
 
     Raises ConfigurationError naming the first that is not sound.
     """
@@ -151,7 +152,8 @@ def planned(combinations: Sequence[tuple[str, ...]]) -> list[Job]:
             checked.append((overrides, own, where, compose(overrides)))
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}{where}") from None
-    from wise_lra.experiment import Refused, open_run  # torch and Lightning take seconds to import
+    # Here, for torch and Lightning take seconds to import.
+    from wise_lra.experiment import Refused, on_devices, open_run
     from wise_lra.run import Run
 
     data: dict[str, Run] = {}
@@ -160,6 +162,8 @@ def planned(combinations: Sequence[tuple[str, ...]]) -> list[Job]:
         plain = plain_dict(cfg)
         key = json.dumps([plain["task"], plain["data"]], sort_keys=True)
         try:
+            if here:
+                on_devices(cfg)
             first = data[key] = data.get(key) or open_run(cfg)
         except (Refused, ValueError, OSError) as error:
             raise ConfigurationError(f"{error}{where}") from None
