@@ -30,6 +30,7 @@ import sys
 from omegaconf import DictConfig
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
+from wise_lra.grid.child import OUT_OF_TIME
 from wise_lra.sweeps import Outcome
 
 SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
@@ -96,7 +97,7 @@ def attempt(cfg: DictConfig) -> Outcome:
             128 + came[0] if came else 130, "stopped; the same command goes on from the last validation"
         )
     except OutOfTime as error:
-        return Outcome(75, str(error))
+        return Outcome(OUT_OF_TIME, str(error))
     except (Refused, AlreadyRunning, Diverged, ValueError, OSError, MemoryError) as error:
         return Outcome(1, str(error))
     accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import pytest
 import torch
+from attentions import ATTENTIONS as SMALL
+from attentions import HEADS
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -14,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from wise_lra.mixers import (
     FourierAttention,
     FourierMixer,
-    LinearAttention,
     Linformer,
     Longformer,
     Performer,
@@ -25,14 +26,7 @@ from wise_lra.mixers.attention import MultiHeadAttention
 from wise_lra.wavelets import DirectBank, FixedBank
 
 LENGTH, D_MODEL = 30, 8
-HEADS = {"heads": 2, "qkv_dim": 8}
-ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
-    "softmax": partial(SoftmaxAttention, **HEADS),
-    "linear": partial(LinearAttention, **HEADS),
-    "linformer": partial(Linformer, **HEADS, rank=8),
-    "performer": partial(Performer, **HEADS, features=16),
-    "longformer": partial(Longformer, **HEADS, window=8),
-}
+ATTENTIONS = SMALL | {"longformer": partial(Longformer, **HEADS, window=8)}
 
 
 def made(factory: Callable[..., nn.Module], length: int = LENGTH, seed: int = 0) -> nn.Module:

@@ -79,9 +79,8 @@ class Recipe:
 
 
 _CHECKED_EVERY = 20  # steps between looks at the loss: each makes a GPU wait for the host
-_SPREAD = (
-    0x1E3779B97F4A7C15  # odd, so that the seeds of devices differ also in the half that torch's CPU uses
-)
+# Odd, so that the seeds of devices differ also in the half that torch's CPU uses.
+_SPREAD = 0x1E3779B97F4A7C15
 
 
 class Diverged(RuntimeError):
