@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from wise_lra.allocator import keep_freed_memory
 from wise_lra.benchmark import models, pipeline, transforms
 from wise_lra.benchmark.case import Case
 from wise_lra.benchmark.figures import series, spread
@@ -51,6 +52,7 @@ def main() -> int:
         )
         return 2
     torch.set_num_threads(options.threads)
+    keep_freed_memory()  # as a run has it
     device = torch.device(options.device)
     store = Store(options.results, device, quick=options.quick, seconds=options.seconds)
     cases = [case for name in wanted for case in MATRIX[name](device, options.quick)]

@@ -61,17 +61,25 @@ def test_a_sample_is_the_seconds_of_the_work() -> None:
     assert min(samples["nothing"]) < 0.01
 
 
-def allocating(megabytes: int) -> Work:
-    kept = [torch.ones(10 << 18)]  # 10 MiB that are there before the work
-    return lambda: (kept, torch.ones(megabytes << 18))
+def test_peak_memory_is_that_of_the_tensors_alive_at_once() -> None:
+    before = torch.empty(10 << 20, dtype=torch.uint8)
+
+    def work() -> None:
+        one = torch.empty(8 << 20, dtype=torch.uint8)
+        two = torch.empty_like(before)
+        del one
+        torch.empty(4 << 20, dtype=torch.uint8)
+        two[0] = 1
+
+    assert peak_memory(work, CPU) == 18 << 20
 
 
-def test_peak_memory_is_what_the_work_alone_allocates() -> None:
-    small, large = (peak_memory(allocating, (size,), CPU) for size in (8, 72))
-    assert small is not None
-    assert large is not None
-    assert 7 << 20 < small < 16 << 20
-    assert abs(large - small - (64 << 20)) < 4 << 20
+def test_an_mlp_in_chunks_needs_less_memory() -> None:
+    whole, chunked = (
+        peak_memory(models.build_step(name, 1024, "cpu"), CPU)
+        for name in ("wise_fixed softmax", models.CHUNKED)
+    )
+    assert chunked < 0.8 * whole
 
 
 def test_spread_is_numpys() -> None:
@@ -203,7 +211,7 @@ def test_another_code_measures_anew(tmp_path: Path) -> None:
 
 def test_an_absent_peer_is_said_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(transforms, "peak_memory", lambda *_: None)
+    monkeypatch.setattr(transforms, "peak_memory", lambda *_: 0)
     found = transforms.measured(CPU, 64, 4, 2, "full", 0.0, batch=1)
     assert "make benchmark" in (found["ptwt"].absent or "")
     assert "absent" in found["ptwt"].plain()
@@ -254,7 +262,7 @@ def test_a_timed_training_notes_steps_and_the_models_part(tmp_path: Path) -> Non
     whole: list[float] = []
     inside: list[float] = []
     recipe = Recipe(20, 2, 0.1, 1, "cosine", 0.0, 10)
-    module = pipeline.Timed(Slow(), recipe, 0, whole=whole, inside=inside)
+    module = pipeline.Timed(Slow(), recipe, 0, pipeline.Clock(whole, inside))
     batch = Batch(torch.zeros(2, 3, dtype=torch.long), None, torch.tensor([0, 1]))
     loader = DataLoader([batch] * 10, batch_size=None)
     trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,

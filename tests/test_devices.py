@@ -84,6 +84,7 @@ def test_devices_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -
         (["trainer.devices=two"], "trainer.devices=two: expected a whole number"),
         (["trainer.devices=64", "recipe.batch_size=32"], "expected at most 32"),
         (["trainer.micro_batch=0"], "trainer.micro_batch=0: expected a whole number, 1 or more or null"),
+        (["trainer.mlp_chunk=0"], "trainer.mlp_chunk=0: expected a whole number, 1 or more or null"),
         (["trainer.find_batch=yes please"], "trainer.find_batch=yes please: expected true or false"),
         (["trainer.find_batch=true", "trainer.micro_batch=4"], "expected one of both"),
     ],

@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 
 from wise_lra.configuration import TASKS, compose
-from wise_lra.model import parameter_count, sinusoids
+from wise_lra.model import chunk_mlp, parameter_count, sinusoids
 
 BACKBONES = ("vanilla", "fnet", "wise_fixed", "wise_adaptive")
 SMALL = [
@@ -85,6 +85,47 @@ def test_a_pair_is_encoded_by_one_encoder_and_swapping_it_swaps_the_vectors() ->
     a = model.encoder(tokens[:, 0], mask[:, 0])
     b = model.encoder(tokens[:, 1], mask[:, 1])
     torch.testing.assert_close(model(tokens, mask), model.head(torch.cat([a, b, a * b, a - b], dim=1)))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_an_mlp_in_chunks_gives_the_same_logits_and_gradients(backbone: str, chunk: int) -> None:
+    model = small("text", backbone, 40).train()
+    tokens = torch.randint(1, 257, (2, 40))
+    whole = model(tokens)
+    gradients = torch.autograd.grad(whole.logsumexp(dim=1).sum(), list(model.parameters()))
+    chunk_mlp(model, chunk)
+    chunked = model(tokens)
+    torch.testing.assert_close(chunked, whole)
+    found = torch.autograd.grad(chunked.logsumexp(dim=1).sum(), list(model.parameters()))
+    torch.testing.assert_close(found, gradients)
+
+
+def test_an_mlp_in_chunks_drops_for_the_gradient_what_it_dropped_before() -> None:
+    """A weight's gradient by a finite difference under the same noise."""
+    model = small("text", "fnet", 40).double().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    chunk_mlp(model, 16)
+    tokens = torch.randint(1, 257, (2, 40))
+    bias = model.encoder.blocks[0].mlp[0].bias
+
+    def loss() -> torch.Tensor:
+        torch.manual_seed(1)
+        return model(tokens).logsumexp(dim=1).sum()
+
+    (gradient,) = torch.autograd.grad(loss(), bias)
+    direction, small_step = torch.randn_like(bias), 1e-6
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            bias += sign * small_step * direction
+            sides.append(loss())
+            bias -= sign * small_step * direction
+    torch.testing.assert_close(
+        (sides[0] - sides[1]) / (2 * small_step), gradient @ direction, rtol=1e-4, atol=1e-7
+    )
 
 
 def test_black_pixels_are_no_padding() -> None:

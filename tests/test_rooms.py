@@ -21,7 +21,7 @@ RULES = {
     "benchmark": {
         *("torch", "pywt", "ptwt", "hydra", "omegaconf"),
         *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
-        *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
+        *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic", "wise_lra.allocator"),
     },  # it measures what a user runs, and so builds runs as a script does
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
     "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
@@ -44,9 +44,11 @@ RULES = {
         "pytorch_lightning",
         "wise_lra.grid.aside",
         "wise_lra.devices",
+        "wise_lra.model",
         "wise_lra.provenance",
     },
     "stopping": {"pytorch_lightning"},
+    "allocator": set(),
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells"},
     "bars": {"rich", "wise_lra.grid.estimate"},
     "devices": {"torch"},
@@ -71,6 +73,7 @@ RULES = {
             "hydra",
             "pytorch_lightning",
             "wise_lra.processes",
+            "wise_lra.allocator",
             "wise_lra.checkpoints",
             "wise_lra.configuration",
         ),
@@ -89,6 +92,7 @@ RULES = {
     "__init__": set(),
 }
 SCRIPTS = {
+    "wise_lra.allocator",
     "wise_lra.sweeps",
     "wise_lra.tracking",
     "wandb",

@@ -16,6 +16,7 @@ SHAPES = [
     (16, 65, 2),
     (40, 3, 1),
     (40, 50, 4),
+    (6, 700, 80),  # many channels: the filters' gradient is taken stretch by stretch
 ]  # taps, count, channels
 PADDED = {"reflect": "reflect", "symmetric": "symmetric", "zero": "constant", "periodization": "wrap"}
 
@@ -159,6 +160,19 @@ def test_gradients_under_vmap_over_signals_and_filters() -> None:
     found = torch.func.vmap(gradient)(x, low, high)
     each = [gradient(*inputs) for inputs in zip(x, low, high, strict=True)]
     check_same(found, tuple(torch.stack(one) for one in zip(*each, strict=True)), 1e-4)
+
+
+@pytest.mark.parametrize("mapped", [0, 1], ids=["low band", "high band"])
+def test_synthesis_under_vmap_over_one_band_alone(mapped: int) -> None:
+    torch.manual_seed(0)
+    bands = [torch.randn(2, 5, 3, dtype=torch.float64) for _ in "ad"]
+    filters = [torch.randn(4, 3, dtype=torch.float64) for _ in "ad"]
+    several = torch.randn(6, 2, 5, 3, dtype=torch.float64)
+
+    def joined(band: Tensor) -> Tensor:
+        return synthesise(*(band if k == mapped else bands[k] for k in range(2)), *filters)
+
+    torch.testing.assert_close(torch.vmap(joined)(several), torch.stack([joined(band) for band in several]))
 
 
 def test_bf16_signals_stay_in_float32_between_levels() -> None:

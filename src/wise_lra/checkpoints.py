@@ -17,7 +17,12 @@ log = logging.getLogger(__name__)
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 CONFIG = "config.json"  # of the run that the states are of
 
-_ELSEWHERE = ("devices", "micro_batch", "find_batch")  # of the trainer; a run can go on with others
+_ELSEWHERE = (
+    "devices",
+    "micro_batch",
+    "find_batch",
+    "mlp_chunk",
+)  # of the trainer; a run can go on with others
 
 
 class SafeCheckpoints(TorchCheckpointIO):

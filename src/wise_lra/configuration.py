@@ -30,7 +30,10 @@ _CHOICES = {
     "logger.name": ("wandb", "csv"),
     "logger.mode": ("auto", "online", "offline"),
 }
-_OPTIONAL = ("trainer.threads", "trainer.micro_batch", "data.validation_examples", "data.test_examples")
+_OPTIONAL = (
+    *("trainer.threads", "trainer.micro_batch", "trainer.mlp_chunk"),
+    *("data.validation_examples", "data.test_examples"),
+)
 _FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
 _REQUESTS = ("cluster.minutes", "cluster.memory_gb", "cluster.cpus")
 _WHOLE = ("seed", "data.seed", "trainer.workers", "cluster.gpus", *_REQUESTS, *_OPTIONAL)

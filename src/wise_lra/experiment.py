@@ -21,7 +21,7 @@ from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
 from wise_lra.fitting import ended, fit, precision
 from wise_lra.grid import claim
-from wise_lra.model import parameter_count
+from wise_lra.model import chunk_mlp, parameter_count
 from wise_lra.preparation import preparation
 from wise_lra.progress import peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
@@ -88,6 +88,7 @@ def build_model(cfg: DictConfig) -> torch.nn.Module:
     """
     torch.manual_seed(cfg.seed)
     model = instantiate(cfg.model)
+    chunk_mlp(model, cfg.trainer.mlp_chunk)
     if limit := cfg.preset.parameter_limit:
         own, vanilla = parameter_count(model), parameters_of_vanilla(cfg)
         if own > limit * vanilla:

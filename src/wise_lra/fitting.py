@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from hydra.utils import instantiate
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from wise_lra import processes
+from wise_lra.allocator import keep_freed_memory
 from wise_lra.checkpoints import SafeCheckpoints
 from wise_lra.configuration import plain_dict
 from wise_lra.data.module import DataModule
@@ -68,6 +70,7 @@ def fit(
     `watchers` are callbacks more, `training` makes the LightningModule. Raises Diverged, and what a watcher raises.
     """
     cfg = run.cfg
+    keep_freed_memory()
     if cfg.trainer.threads or place.count > 1:
         torch.set_num_threads(cfg.trainer.threads or max(1, torch.get_num_threads() // place.count))
     if run.variant:
@@ -140,11 +143,21 @@ def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, wa
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),
         logger=logger or False,
+        profiler=_Unprofiled(),
         callbacks=[*watchers, GradientNorms(), *limit, checkpoint],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+class _Unprofiled(PassThroughProfiler):
+    """Lightning's profiler that measures nothing, without a generator for each of the sixty parts of a step."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return self._nothing
 
 
 def precision(choice: str) -> Any:

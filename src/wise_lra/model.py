@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from wise_lra.mixers.mixer import MixerFactory
 
@@ -60,6 +61,7 @@ class Block(nn.Module):
     """``x + mixer(norm(x))``, then ``x + mlp(norm(x))``, dropout on each addend.
 
     With ``mlp_norm=False`` the MLP reads x as it is: the block of WISE (arXiv 2210.01989, authors' code).
+    ``mlp_chunk`` is set by `chunk_mlp`.
     """
 
     def __init__(
@@ -77,11 +79,19 @@ class Block(nn.Module):
             nn.Dropout(dropout),
         )
         self.dropout = nn.Dropout(dropout)
+        self.mlp_chunk: int | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map (batch, positions, d_model) to the same shape."""
         x = x + self.dropout(self.mixer(self.mixer_norm(x), mask))
-        return x + self.mlp(self.mlp_norm(x))
+        return x + self._fed(self.mlp_norm(x))
+
+    def _fed(self, x: Tensor) -> Tensor:
+        """Return what the MLP makes of each position."""
+        if self.mlp_chunk is None:
+            return self.mlp(x)
+        chunks = x.split(self.mlp_chunk, dim=1)
+        return torch.cat([checkpoint(self.mlp, chunk, use_reentrant=False) for chunk in chunks], dim=1)
 
 
 class Encoder(nn.Module):
@@ -201,6 +211,17 @@ def classifier(
     if documents == 2:
         return PairClassifier(encoder, mlp_dim, classes, interaction)
     return Classifier(encoder, mlp_dim, classes)
+
+
+def chunk_mlp(model: nn.Module, positions: int | None) -> None:
+    """Have each MLP take so many positions at a time, and again for the gradient; None is all at once, kept.
+
+    The MLP's inner values are most of what a training step keeps. Results are the same but for rounding and for
+    which random numbers dropout draws.
+    """
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.mlp_chunk = positions
 
 
 def sinusoids(positions: int, d_model: int) -> Tensor:

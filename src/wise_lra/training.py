@@ -180,7 +180,7 @@ class Training(LightningModule):
         step, self._step = self._over_devices(self._step, "mean"), torch.zeros_like(self._step)
         if self.global_step % _CHECKED_EVERY == 0:
             self._expect_finite(step[0])
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_dict({"train/loss": step[0], "train/accuracy": step[1], "train/lr": rate})
         return {"step": step, "lr": rate}

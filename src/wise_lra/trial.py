@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from wise_lra.devices import visible_gpus
 from wise_lra.grid.aside import aside
+from wise_lra.model import chunk_mlp
 from wise_lra.provenance import device_name
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Trial:
         gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
         self.device = torch.device("cuda", 0) if gpu else torch.device("cpu")
         self.model = instantiate(cfg.model).to(self.device)
+        chunk_mlp(self.model, cfg.trainer.mlp_chunk)
         self.optimizer = torch.optim.AdamW(self.model.parameters())
 
     def step(self, size: int) -> None:

@@ -1,16 +1,16 @@
 """Time and memory of pieces of work, measured so that they can be compared on a machine that is not quiet."""
 
-import gc
-import multiprocessing
+import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 Work = Callable[[], object]
 
@@ -21,7 +21,7 @@ class Measured:
 
     Args:
         samples: seconds, one a round; sample i of every contender of a case is of the same round.
-        memory: bytes at the peak beyond what inputs and weights hold, or None where it was not measured.
+        memory: bytes of tensors at the peak beyond inputs and weights, or None where it was not measured.
         absent: why nothing was measured, or None.
     """
 
@@ -66,44 +66,23 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def peak_memory(build: Callable[..., Work], arguments: tuple[Any, ...], device: torch.device) -> int | None:
-    """Return the bytes that a work, made by ``build(*arguments)``, needs beyond what its making left allocated.
+def peak_memory(work: Work, device: torch.device) -> int:
+    """Return the bytes of tensors at the peak of a work, beyond what was there before it.
 
-    On a GPU the allocator counts them exactly. On a CPU the work runs once in a fresh process, and the growth of
-    its resident memory is read from Linux: what the system had to give, page by page, allocator's waste included.
-    None where Linux's /proc is not there, or the process was killed for want of memory.
+    A GPU's allocator counts them; on a CPU they are read from the profiler, which sees each tensor come and go.
+    What a library takes aside from PyTorch's allocator is not among them.
     """
     if device.type == "cuda":
-        work = build(*arguments)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         work()
         _wait(device)
         return torch.cuda.max_memory_allocated(device) - before
-    if not Path("/proc/self/clear_refs").exists():
-        return None
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["wise_lra.benchmark.models"])  # all that a work needs: imported once
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            return pool.submit(_growth, build, arguments, torch.get_num_threads()).result()
-        except BrokenProcessPool:
-            return None
-
-
-def _growth(build: Callable[..., Work], arguments: tuple[Any, ...], threads: int) -> int:
-    torch.set_num_threads(threads)
-    work = build(*arguments)
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is what is resident now
-    before = _resident("VmRSS")
-    work()
-    return max(0, _resident("VmHWM") - before)
-
-
-def _resident(name: str) -> int:
-    """Return a line of /proc/self/status in bytes."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return 1024 * int(line.split()[1])
-    raise OSError(f"/proc/self/status has no {name}")
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.json"
+        seen.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    steps = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e["name"] == "[memory]")
+    return max(accumulate((size for _, size in steps), initial=0))

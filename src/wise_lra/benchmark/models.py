@@ -20,15 +20,23 @@ from .transforms import build as build_transform
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 VANILLA = "vanilla softmax"
-WIDE = "wise_fixed softmax, bands of full width"
+_WIDE, _CHUNKED = "bands of full width", "MLP in chunks"
+WIDE = f"wise_fixed softmax, {_WIDE}"
+CHUNKED = f"wise_fixed softmax, {_CHUNKED}"
+VANILLA_CHUNKED = f"{VANILLA}, {_CHUNKED}"
 
 # LRA's recipe for Text, narrower and one block deep so that a CPU can measure 16,384 tokens. Nothing is dropped:
 # with dropout of its weights, attention on a CPU has no fused kernel, and vanilla would look worse than it is.
 _SIZES = (
     *("task=text", "preset=lra", "logger=csv", "model.depth=1", "model.dropout=0", "heads.dropout=0"),
     *("model.d_model=128", "model.mlp_dim=512", "heads.number=2", "heads.qkv_dim=128", "model.pool=mean"),
+    "preset.parameter_limit=null",
 )
 _VARIANTS = ("float32", "bf16", "compiled")
+_CHANGES = {
+    _WIDE: ("preset.fit_parameters=false",),
+    _CHUNKED: ("trainer.mlp_chunk=256",),
+}
 
 
 def contenders(quick: bool) -> list[str]:
@@ -38,7 +46,7 @@ def contenders(quick: bool) -> list[str]:
         return [VANILLA, *some]
     backbones = ["vanilla", *(name for name in options("backbone") if name not in ("vanilla", "fnet"))]
     attentions = ["softmax", *(name for name in options("attention") if name not in ("softmax", "none"))]
-    return [*(f"{b} {a}" for b in backbones for a in attentions), "fnet none", WIDE]
+    return [*(f"{b} {a}" for b in backbones for a in attentions), "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
 
 
 def layers(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -97,7 +105,7 @@ def measured(
     del works
     for name, measured in found.items():
         if with_memory:
-            measured.memory = peak_memory(make, (name, length, str(device), variant), device)
+            measured.memory = peak_memory(make(name, length, str(device), variant), device)
     return found | absent
 
 
@@ -140,11 +148,10 @@ def build_layer(name: str, length: int, device: str, variant: str = "float32") -
 
 def configured(name: str, length: int, *sizes: str) -> DictConfig:
     """Return the configuration of a contender, "backbone attention", at a length."""
-    backbone, attention = name.partition(",")[0].split()
-    wide = ("preset.fit_parameters=false", "preset.parameter_limit=null") if name == WIDE else ()
-    overrides = [f"backbone={backbone}", f"task.length={length}", *_SIZES, *wide, *sizes]
-    limit = [] if wide else ["preset.parameter_limit=null"]
-    return compose([*overrides, *limit, *([] if attention == "none" else [f"attention={attention}"])])
+    plain, _, change = name.partition(", ")
+    backbone, attention = plain.split()
+    overrides = [f"backbone={backbone}", f"task.length={length}", *_SIZES, *_CHANGES.get(change, ()), *sizes]
+    return compose([*overrides, *([] if attention == "none" else [f"attention={attention}"])])
 
 
 def _share(device: torch.device, seconds: float) -> dict[str, Measured]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wise_lra import experiment
 from wise_lra.configuration import compose
+from wise_lra.data.batch import Batch
 from wise_lra.data.made import kind
 from wise_lra.data.module import DataModule
 from wise_lra.data.packed import MANIFEST
@@ -34,20 +35,24 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
 
 
 def _loop(task: str, backbone: str, seconds: float) -> dict[str, Measured]:
-    """Return whole steps of a run, what in them is the model's, and batches from its loader alone."""
-    steps = max(2 * _WARM, min(60, int(5 * seconds)))
+    """Return whole steps of a run, what in them is the model's, and batches from its loader alone.
+
+    Two stretches between validations as the preset has them, however long they take: what is logged how often
+    depends on their length.
+    """
     with tempfile.TemporaryDirectory() as folder:
         cfg = compose(
             [
                 *(f"task={task}", f"backbone={backbone}", f"data.source={kind(task)}", "logger.mode=offline"),
                 *(f"{name}={folder}/{name}" for name in ("data.root", "runs", "records")),
-                *(f"recipe.steps={2 * steps}", f"recipe.validate_every={steps}", "trainer.progress=none"),
-                *("data.validation_examples=16", "data.test_examples=16"),
+                *("trainer.progress=none", "data.validation_examples=16", "data.test_examples=16"),
             ]
         )
+        steps = cfg.recipe.validate_every
+        cfg.recipe.steps = 2 * steps
         whole: list[float] = []
         inside: list[float] = []
-        experiment.train(cfg, partial(Timed, whole=whole, inside=inside))
+        experiment.train(cfg, partial(Timed, clock=Clock(whole, inside)))
         batches = _loader(Path(folder), cfg, steps)
     return {"step": Measured(whole), "model": Measured(inside), "batch": Measured(batches)}
 
@@ -66,59 +71,93 @@ def _loader(folder: Path, cfg: Any, steps: int) -> list[float]:
     return samples[_WARM:]
 
 
-class Timed(Training):
-    """A `Training` that notes how long its steps are, and how long of it model, backward and optimiser take.
+class Clock:
+    """Seconds of steps, and of the parts of each that are begun and ended. What it costs itself counts as a step's.
 
-    A step is from the end of the batch before it to its own: loading, logging, callbacks and all.
+    Args:
+        whole, inside: lists that get the seconds of every step, and of its parts together.
     """
 
-    def __init__(
-        self, model: nn.Module, recipe: Recipe, seed: int, whole: list[float], inside: list[float]
-    ) -> None:
-        super().__init__(model, recipe, seed)
+    def __init__(self, whole: list[float], inside: list[float]) -> None:
         self.whole, self.inside = whole, inside
-        self._seen, self._ended, self._within, self._began = 0, 0.0, 0.0, 0.0
-        model.register_forward_pre_hook(self._begin)
-        model.register_forward_hook(self._end)
+        self.cuda = False
+        self._uncounted, self._last, self._within, self._began = 0, 0.0, 0.0, 0.0
+
+    def start(self) -> None:
+        """Let the next `_WARM` steps go uncounted."""
+        self._uncounted = _WARM
+
+    def begin(self, *_: Any) -> None:
+        """Begin a part."""
+        self._began = self._now()
+
+    def end(self, *_: Any) -> None:
+        """End it."""
+        self._within += self._now() - self._began
+
+    def step(self) -> None:
+        """End a step."""
+        now = self._now()
+        if self._uncounted:
+            self._uncounted -= 1
+        else:
+            self.whole.append(now - self._last)
+            self.inside.append(self._within)
+        self._last, self._within = now, 0.0
+
+    def _now(self) -> float:
+        if self.cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+class Timed(Training):
+    """A `Training` that notes how long its steps are, and how long of it forward, backward and optimiser take.
+
+    A step is from the end of the batch before it to its own: loading, logging, callbacks and all. Forward is from
+    the tokens to the loss; the optimiser's are its update and its clearing of the gradients.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, seed: int, clock: Clock) -> None:
+        super().__init__(model, recipe, seed)
+        self.clock = clock
 
     def on_train_epoch_start(self) -> None:
         """Start a stretch."""
         super().on_train_epoch_start()
-        self._seen = 0
+        self.clock.cuda = self.device.type == "cuda"
+        self.clock.start()
+
+    def _measure(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Time the forward pass."""
+        self.clock.begin()
+        measured = super()._measure(batch)
+        self.clock.end()
+        return measured
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Time the gradients."""
-        self._begin()
+        self.clock.begin()
         super().backward(loss, *args, **kwargs)
-        self._end()
+        self.clock.end()
 
     def configure_optimizers(self) -> Any:
         """Have the optimiser's update timed, from `on_before_optimizer_step` to its end."""
         made = super().configure_optimizers()
-        made["optimizer"].register_step_post_hook(self._end)
+        made["optimizer"].register_step_post_hook(self.clock.end)
         return made
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Time the clearing of the gradients."""
+        self.clock.begin()
+        super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+        self.clock.end()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Start the clock of the update."""
-        self._begin()
+        self.clock.begin()
 
     def on_train_batch_end(self, *arguments: Any) -> None:
         """Note the step."""
         super().on_train_batch_end(*arguments)
-        self._seen += 1
-        now = self._now()
-        if self._seen > _WARM:
-            self.whole.append(now - self._ended)
-            self.inside.append(self._within)
-        self._ended, self._within = now, 0.0
-
-    def _begin(self, *_: Any) -> None:
-        self._began = self._now()
-
-    def _end(self, *_: Any) -> None:
-        self._within += self._now() - self._began
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        self.clock.step()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .figures import Cases, Setting, compared, grows, memory, overhead
-from .models import VANILLA, WIDE
+from .models import CHUNKED, VANILLA, VANILLA_CHUNKED, WIDE
 from .transforms import BATCH, BOTH, FORWARD, LENGTH, TAPS, WIDTH
 
 _FILTERS = ("fixed filters", "filters per channel")
@@ -69,11 +69,12 @@ def _growth(cases: Cases) -> Iterator[Target]:
 
 def _steps(cases: Cases) -> Iterator[Target]:
     at: Setting = {"length": 4096, "precision": "float32"}
-    for name in ("wise_fixed softmax", WIDE):
-        figure = compared(cases, "steps", at, name, VANILLA)
-        yield Target(f"training step at 4,096, {name}: time / vanilla softmax", "at most", 0.6, figure)
-        figure = memory(cases, "steps", at, name, VANILLA)
-        yield Target(f"training step at 4,096, {name}: memory / vanilla softmax", "at most", 0.7, figure)
+    for name, other in (("wise_fixed softmax", VANILLA), (WIDE, VANILLA), (CHUNKED, VANILLA_CHUNKED)):
+        what = f"training step at 4,096, {name}"
+        figure = compared(cases, "steps", at, name, other)
+        yield Target(f"{what}: time / {other}", "at most", 0.6, figure)
+        figure = memory(cases, "steps", at, name, other)
+        yield Target(f"{what}: memory / {other}", "at most", 0.7, figure)
     for attention in ("linear", "performer"):
         name = f"wise_fixed {attention}"
         figure = compared(cases, "steps", at | {"length": 16384}, name, VANILLA)

@@ -57,8 +57,8 @@ def measured(
     found = {name: Measured(s) for name, s in interleaved(works, device, seconds).items()}
     del works
     for name in ("fixed filters", "filters per channel", "rfft + irfft"):
-        arguments = (name, BOTH, where, shape, taps, depth)
-        found[f"{name}, {BOTH}"].memory = peak_memory(build, arguments, device)
+        work = build(name, BOTH, where, shape, taps, depth)
+        found[f"{name}, {BOTH}"].memory = peak_memory(work, device)
     return found | absent
 
 

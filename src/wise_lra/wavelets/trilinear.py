@@ -23,6 +23,9 @@ from torch.autograd import Function
 from torch.nn.functional import conv2d, pad
 
 _BLOCK = 8  # coefficients, at least, that share one product in `_correlation`; 4 and 16 measured no faster
+# Coefficients of a band that `_correlation` takes at a time on a CPU, with the signal's 2 MB of float32; and how
+# many at least of each channel and example: below that the calls cost more than the products.
+_CACHED, _FEWEST = 2**17, 64
 
 _Gradients = tuple[Tensor | None, ...]
 
@@ -85,8 +88,14 @@ class _Synthesise(_Derivative):
     @staticmethod
     def forward(a: Tensor, d: Tensor, low: Tensor, high: Tensor) -> Tensor:
         with _exact(a):
-            from_low, from_high = (_adjoint(_image(band), _kernel(f)) for band, f in ((a, low), (d, high)))
-            return _sequence(from_low + from_high)
+            from_low = _adjoint(_image(a), _kernel(low))
+            from_high = _adjoint(_image(d), _kernel(high), like=from_low)
+            try:
+                return _sequence(from_low.add_(from_high))
+            except (
+                RuntimeError
+            ):  # vmap over what only the high band is made of: the low one has no room for it
+                return _sequence(from_low + from_high)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
@@ -158,16 +167,38 @@ def _kernel(filters: Tensor) -> Tensor:
     return filters.T[:, None, None, :]
 
 
-def _adjoint(band: Tensor, kernel: Tensor) -> Tensor:
-    """Return the adjoint of the strided convolution; three times faster here than `conv_transpose2d`."""
+def _adjoint(band: Tensor, kernel: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return the adjoint of the strided convolution; three times faster here than `conv_transpose2d`.
+
+    ``like``, a tensor of the result's shape, is asked for that alone: it spares the memory of an empty one.
+    """
     batch, channels, _, count = band.shape
-    shape = _image(band.new_empty(batch, 2 * count + kernel.shape[3] - 2, channels))
+    if like is None:
+        like = _image(band.new_empty(batch, 2 * count + kernel.shape[3] - 2, channels))
     rest = (1, 2), (0, 0), (1, 1), False, (0, 0), channels, (True, False, False)
-    return torch.ops.aten.convolution_backward(band, shape, kernel, None, *rest)[0]
+    return torch.ops.aten.convolution_backward(band, like, kernel, None, *rest)[0]
 
 
 def _correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``sum over b, k of x[b, 2k + m, c] * band[b, k, c]``, (taps, channels), of the bands a and d.
+
+    A CPU takes a stretch of coefficients at a time, short enough that what is laid out anew stays in its cache;
+    a whole long signal is a transposition in memory, whose cost grows faster than the length.
+    """
+    batch, count, channels = a.shape
+    taps = x.shape[1] - 2 * count + 2
+    stretch = max(_FEWEST, _CACHED // (batch * channels)) if x.device.type == "cpu" else count
+    low, high = _stretch_correlation(x[:, : 2 * stretch + taps - 2], a[:, :stretch], d[:, :stretch])
+    for begin in range(stretch, count, stretch):
+        at = slice(begin, begin + stretch)
+        signal = x[:, 2 * begin : 2 * (begin + stretch) + taps - 2]
+        more = _stretch_correlation(signal, a[:, at], d[:, at])
+        low, high = low + more[0], high + more[1]
+    return low, high
+
+
+def _stretch_correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `_correlation` in one go.
 
     A block of ``size`` coefficients meets 2 * size samples at its own place and the next 2 * size: two products a
     band, of which the diagonals that run down by two samples a coefficient are summed.
