@@ -103,7 +103,7 @@ wandb-picture: setup ## take a picture of a run in W&B's terminal viewer: make w
 	@touch $@
 
 benchmark: .venv/ready-benchmark ## measure transforms, layers, steps and pipeline; SECTIONS=transforms ARGS=--quick for less
-	@KINETO_LOG_LEVEL=5 $(IN_VENV) scripts/benchmark.py --sections "$(SECTIONS)" $(ARGS)
+	@KINETO_LOG_LEVEL=6 $(IN_VENV) scripts/benchmark.py --sections "$(SECTIONS)" $(ARGS)
 
 benchmark-data: setup ## measure the generators and the loading of batches
 	@$(IN_VENV) scripts/benchmark_data.py

@@ -13,7 +13,7 @@ Series = dict[str, dict[int, float]]  # name -> length -> cost
 def draw_costs(panels: dict[str, Series], title: str) -> Figure:
     """Draw a panel for each kind of cost, such as "time (s)"; series keep their colour from panel to panel."""
     names = list(dict.fromkeys(name for series in panels.values() for name in series))
-    figure = Figure(figsize=(5.2 * len(panels), 4.6), layout="constrained")
+    figure = Figure(figsize=(max(7.6, 5.2 * len(panels)), 4.6), layout="constrained")
     axes: list[Any] = list(figure.subplots(1, len(panels), squeeze=False)[0])
     figure.suptitle(title, fontsize=11)
     marks = "osD^vP*X<>"
@@ -29,7 +29,7 @@ def draw_costs(panels: dict[str, Series], title: str) -> Figure:
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         panel.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(handles, labels, loc="outside lower center", ncols=1 + len(panels), frameon=False, fontsize=8)
     return figure
 
 
