@@ -17,12 +17,7 @@ log = logging.getLogger(__name__)
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 CONFIG = "config.json"  # of the run that the states are of
 
-_ELSEWHERE = (
-    "devices",
-    "micro_batch",
-    "find_batch",
-    "mlp_chunk",
-)  # of the trainer; a run can go on with others
+_ELSEWHERE = ("devices", "micro_batch", "find_batch", "mlp_chunk")  # a run can go on with another trainer's
 
 
 class SafeCheckpoints(TorchCheckpointIO):

@@ -5,6 +5,7 @@ google-research/long-range-arena), whose initial values and activations are kept
 """
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -90,8 +91,8 @@ class Block(nn.Module):
         """Return what the MLP makes of each position."""
         if self.mlp_chunk is None:
             return self.mlp(x)
-        chunks = x.split(self.mlp_chunk, dim=1)
-        return torch.cat([checkpoint(self.mlp, chunk, use_reentrant=False) for chunk in chunks], dim=1)
+        again = partial(checkpoint, self.mlp, use_reentrant=False, preserve_rng_state=self.dropout.p > 0)
+        return torch.cat([again(chunk) for chunk in x.split(self.mlp_chunk, dim=1)], dim=1)
 
 
 class Encoder(nn.Module):

@@ -29,7 +29,9 @@ def draw_costs(panels: dict[str, Series], title: str) -> Figure:
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         panel.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=1 + len(panels), frameon=False, fontsize=8)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=1 + len(panels), frameon=False, fontsize=8
+    )
     return figure
 
 

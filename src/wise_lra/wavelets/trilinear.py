@@ -92,9 +92,7 @@ class _Synthesise(_Derivative):
             from_high = _adjoint(_image(d), _kernel(high), like=from_low)
             try:
                 return _sequence(from_low.add_(from_high))
-            except (
-                RuntimeError
-            ):  # vmap over what only the high band is made of: the low one has no room for it
+            except RuntimeError:  # under vmap over the high band alone the low one has no room for it
                 return _sequence(from_low + from_high)
 
     @staticmethod
