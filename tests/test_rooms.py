@@ -49,6 +49,7 @@ RULES = {
     },
     "stopping": {"pytorch_lightning"},
     "allocator": set(),
+    "compilation": {"torch"},
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells"},
     "bars": {"rich", "wise_lra.grid.estimate"},
     "devices": {"torch"},
@@ -75,6 +76,7 @@ RULES = {
             "wise_lra.processes",
             "wise_lra.allocator",
             "wise_lra.checkpoints",
+            "wise_lra.compilation",
             "wise_lra.configuration",
         ),
         *(

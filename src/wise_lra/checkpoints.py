@@ -17,7 +17,13 @@ log = logging.getLogger(__name__)
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 CONFIG = "config.json"  # of the run that the states are of
 
-_ELSEWHERE = ("devices", "micro_batch", "find_batch", "mlp_chunk")  # a run can go on with another trainer's
+_ELSEWHERE = (
+    "devices",
+    "micro_batch",
+    "find_batch",
+    "mlp_chunk",
+    "compile",
+)  # of the trainer: others may follow
 
 
 class SafeCheckpoints(TorchCheckpointIO):

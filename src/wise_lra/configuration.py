@@ -41,6 +41,7 @@ _FLAGS = (
     "overwrite",
     "test",
     "trainer.find_batch",
+    "trainer.compile",
     "preset.comparable",
     "preset.fit_parameters",
     "backbone.mlp_norm",

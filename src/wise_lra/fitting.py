@@ -18,6 +18,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from wise_lra import processes
 from wise_lra.allocator import keep_freed_memory
 from wise_lra.checkpoints import SafeCheckpoints
+from wise_lra.compilation import compile_in_place
 from wise_lra.configuration import plain_dict
 from wise_lra.data.module import DataModule
 from wise_lra.data.task import SPLITS
@@ -90,6 +91,8 @@ def fit(
     )
     history = History()
     throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
+    if cfg.trainer.compile:
+        compile_in_place(model)
     module, config = training(model, recipe, cfg.seed), recorded_config(cfg)
     parameters = parameter_count(model)
     shown = config | {"parameters": parameters}
