@@ -21,7 +21,7 @@ RULES = {
     "benchmark": {
         *("torch", "pywt", "ptwt", "hydra", "omegaconf"),
         *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
-        *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic", "wise_lra.allocator"),
+        *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
     },  # it measures what a user runs, and so builds runs as a script does
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
     "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},

@@ -15,6 +15,7 @@ each call whole in its graph (`allow_in_graph`): looking into a Function whose g
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 import torch
@@ -186,12 +187,12 @@ def _correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     batch, count, channels = a.shape
     taps = x.shape[1] - 2 * count + 2
     stretch = max(_FEWEST, _CACHED // (batch * channels)) if x.device.type == "cpu" else count
-    low, high = _stretch_correlation(x[:, : 2 * stretch + taps - 2], a[:, :stretch], d[:, :stretch])
-    for begin in range(stretch, count, stretch):
-        at = slice(begin, begin + stretch)
-        signal = x[:, 2 * begin : 2 * (begin + stretch) + taps - 2]
-        more = _stretch_correlation(signal, a[:, at], d[:, at])
-        low, high = low + more[0], high + more[1]
+    ends = ((begin, begin + stretch) for begin in range(0, count, stretch))
+    parts: Iterator[tuple[Tensor, ...]] = (
+        _stretch_correlation(x[:, 2 * begin : 2 * end + taps - 2], a[:, begin:end], d[:, begin:end])
+        for begin, end in ends
+    )
+    low, high = reduce(_sums, parts)
     return low, high
 
 
