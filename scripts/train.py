@@ -11,7 +11,7 @@ Choices (GROUP=OPTION):
 Often changed (KEY=VALUE):
   seed=0                     a run is the same for the same seed, on the same machine
   recipe.steps=400           also batch_size, lr, warmup_steps, schedule, weight_decay, validate_every, clip
-  model.d_model=64           also depth, mlp_dim, positions, pool, dropout, mlp_norm
+  model.d_model=64           also depth, mlp_dim, positions, pool, dropout, block
   heads.number=2             also qkv_dim, dropout: of the attention
   wavelet.level=1            also name (wise_fixed), taps (wise_adaptive), mode
   data.archives=PATH         a folder with archives of the real data; data.source=auto|release|generated|standin

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wise_lra.configuration import CONFIGS, TASKS, ConfigurationError, compose, options
+from wise_lra.grid.cells import UNATTENDED
 from wise_lra.signatures import parameters
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +18,7 @@ BACKBONES = options("backbone")
 
 
 def composes(preset: str, task: str, backbone: str, attention: str) -> None:
-    choice = "none" if backbone == "fnet" else attention
+    choice = "none" if backbone in UNATTENDED else attention
     cfg = compose([f"preset={preset}", f"task={task}", f"backbone={backbone}", f"attention={choice}"])
     assert (cfg.preset.name, cfg.task.name, cfg.backbone.name) == (preset, task, backbone)
     assert cfg.attention.name == choice
@@ -55,7 +56,7 @@ def test_every_option_of_every_group_composes() -> None:
 def test_backbones_share_recipe_and_budget(preset: str, task: str) -> None:
     cells = [compose([f"preset={preset}", f"task={task}", f"backbone={b}"]) for b in BACKBONES[:4]]
     assert all(cell.recipe == cells[0].recipe for cell in cells)
-    sizes = [{k: v for k, v in cell.model.items() if k not in ("mixer", "mlp_norm")} for cell in cells]
+    sizes = [{k: v for k, v in cell.model.items() if k not in ("mixer", "block")} for cell in cells]
     assert all(size == sizes[0] for size in sizes)
 
 

@@ -12,11 +12,12 @@ from torch.nn.functional import cross_entropy
 from wise_lra.configuration import compose, options
 
 ATTENTIONS = [name for name in options("attention") if name != "none"]
-HOLDING = [name for name in options("backbone") if name != "fnet"]
-PAIRS = [("fnet", "none"), *product(HOLDING, ATTENTIONS)]
+HOLDING = [name for name in options("backbone") if not name.startswith("fnet")]
+PAIRS = [("fnet", "none"), ("fnet_prenorm", "none"), *product(HOLDING, ATTENTIONS)]
 # Every backbone and every attention at least once; `make test-slow` runs all pairs.
 SAMPLE = [
     ("fnet", "none"),
+    ("fnet_prenorm", "none"),
     ("vanilla", "longformer"),
     ("wise_fixed", "linformer"),
     ("wise_adaptive", "performer"),

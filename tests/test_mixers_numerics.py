@@ -28,7 +28,7 @@ from wise_lra.mixers.performer import orthogonal_directions
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
 SPACES: dict[str, Callable[..., nn.Module]] = {
-    "fnet": FourierMixer,
+    "fnet": partial(FourierMixer, orthonormal=True),
     "fourier": partial(FourierAttention, attention=ATTENTIONS["softmax"]),
 } | {
     name: partial(WaveletSpace, bank=bank, attention=ATTENTIONS["softmax"])

@@ -50,7 +50,7 @@ RULES = {
     "stopping": {"pytorch_lightning"},
     "allocator": set(),
     "compilation": {"torch"},
-    "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells"},
+    "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells", "wise_lra.results.columns"},
     "bars": {"rich", "wise_lra.grid.estimate"},
     "devices": {"torch"},
     "preparation": {"hydra", "omegaconf", "wise_lra.configuration", "wise_lra.data"},

@@ -44,7 +44,7 @@ _FLAGS = (
     "trainer.compile",
     "preset.comparable",
     "preset.fit_parameters",
-    "backbone.mlp_norm",
+    "preset.zero_is_padding",
 )
 
 

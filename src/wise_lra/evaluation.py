@@ -66,8 +66,7 @@ class Finished:
         tokens = torch.zeros(len(documents), length, dtype=torch.int64)
         for row, document in zip(tokens, documents, strict=True):
             row[: len(document)] = torch.from_numpy(document[:length].astype(np.int64))
-        lengths = torch.tensor([min(len(document), length) for document in documents])
-        mask = torch.arange(length) < lengths[:, None] if self.task.padded else None
+        mask = tokens != 0 if self.task.padded else None
         if self.task.documents > 1:
             tokens, mask = tokens[None], None if mask is None else mask[None]
         return self._logits(Batch(tokens, mask, torch.zeros(1, dtype=torch.int64))).softmax(-1)[0].tolist()

@@ -1,12 +1,13 @@
-"""The body that every mixer shares: embedding, pre-norm blocks with one socket for a mixer, pool, head.
+"""The model around every mixer: embedding, blocks, pool and classification head.
 
-Source: the Transformer of the Long Range Arena (Tay et al., arXiv 2011.04006, and the layers of
-google-research/long-range-arena), whose initial values and activations are kept.
+Sources: the Transformer of the Long Range Arena (Tay et al., arXiv 2011.04006, google-research/long-range-arena),
+whose initial values and activations are kept; the block of WISE (arXiv 2210.01989, authors' code); the block of
+FNet (Lee-Thorp et al., arXiv 2105.03824, google-research/f_net). docs/fidelity.md lists what differs from each.
 """
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from wise_lra.mixers.mixer import MixerFactory
 
+BlockForm = Literal["transformer", "wise", "wise_authors", "fnet"]
 Positions = Literal["sinusoidal", "learned"]
 Pool = Literal["cls", "mean"]
 Interaction = Literal["nli", "concat"]
@@ -30,13 +32,21 @@ class Embedding(nn.Module):
         positions: "sinusoidal" (fixed) or "learned" (N(0, 0.02)).
         length: tokens of an input at most; the output has one position more with ``cls``.
         cls: put a vector in front that starts as zeros.
+        norm: LayerNorm before the dropout, as FNet has it.
 
     Raises:
         ValueError: an unknown kind of ``positions``.
     """
 
     def __init__(
-        self, vocabulary: int, length: int, d_model: int, positions: Positions, cls: bool, dropout: float
+        self,
+        vocabulary: int,
+        length: int,
+        d_model: int,
+        positions: Positions,
+        cls: bool,
+        dropout: float,
+        norm: bool = False,
     ) -> None:
         super().__init__()
         if positions not in ("sinusoidal", "learned"):
@@ -47,6 +57,7 @@ class Embedding(nn.Module):
             self.positions = nn.Parameter(torch.randn(length + cls, d_model) * 0.02)
         else:
             self.register_buffer("positions", sinusoids(length + cls, d_model), persistent=False)
+        self.norm = nn.LayerNorm(d_model, _EPSILON) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -55,53 +66,73 @@ class Embedding(nn.Module):
         if self.cls is not None:
             x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
             mask = None if mask is None else functional.pad(mask, (1, 0), value=True)
-        return self.dropout(x + self.positions[: x.shape[1]]), mask
+        return self.dropout(self.norm(x + self.positions[: x.shape[1]])), mask
 
 
 class Block(nn.Module):
-    """``x + mixer(norm(x))``, then ``x + mlp(norm(x))``, dropout on each addend.
+    """A mixer and an MLP, each added to its input; ``form`` says where LayerNorm and dropout stand.
 
-    With ``mlp_norm=False`` the MLP reads x as it is: the block of WISE (arXiv 2210.01989, authors' code).
-    ``mlp_chunk`` is set by `chunk_mlp`.
+    ========================  ==========================================  ======================================
+    form                      block                                       dropout
+    ========================  ==========================================  ======================================
+    transformer (LRA)         x + mixer(norm(x)), then x + mlp(norm(x))   mixer's output, inside and after MLP
+    wise                      x + mixer(norm(x)), then x + mlp(x)         as transformer
+    wise_authors              as wise                                     MLP's input, inside and after MLP
+    fnet (google f_net)       norm(x + mixer(x)), then norm(x + mlp(x))   after MLP; weights start as N(0, 0.02)
+    ========================  ==========================================  ======================================
+
+    ``mlp_chunk`` is set by `chunk_mlp`. Raises ValueError on an unknown ``form``.
     """
 
     def __init__(
-        self, d_model: int, length: int, mlp_dim: int, mixer: MixerFactory, dropout: float, mlp_norm: bool
+        self, d_model: int, length: int, mlp_dim: int, mixer: MixerFactory, dropout: float, form: BlockForm
     ) -> None:
         super().__init__()
+        if form not in get_args(BlockForm):
+            raise ValueError(f"model.block={form!r}: expected one of {', '.join(get_args(BlockForm))}")
+        self.form = form
         self.mixer_norm = nn.LayerNorm(d_model, _EPSILON)
         self.mixer = mixer(d_model=d_model, length=length)
-        self.mlp_norm = nn.LayerNorm(d_model, _EPSILON) if mlp_norm else nn.Identity()
+        self.mlp_norm: nn.Module = nn.Identity()
+        if form in ("transformer", "fnet"):
+            self.mlp_norm = nn.LayerNorm(d_model, _EPSILON)
+        elif form == "wise_authors":
+            self.mlp_norm = nn.Dropout(dropout)
+        layer = _fnet_linear if form == "fnet" else _linear
         self.mlp = nn.Sequential(
-            _linear(d_model, mlp_dim),
+            layer(d_model, mlp_dim),
             nn.GELU("tanh"),
-            nn.Dropout(dropout),
-            _linear(mlp_dim, d_model),
+            nn.Dropout(0.0 if form == "fnet" else dropout),
+            layer(mlp_dim, d_model),
             nn.Dropout(dropout),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout if form in ("transformer", "wise") else 0.0)
         self.mlp_chunk: int | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Map (batch, positions, d_model) to the same shape."""
+        if self.form == "fnet":
+            x = self.mixer_norm(x + self.mixer(x, mask))
+            return self.mlp_norm(x + self._mlp(x))
         x = x + self.dropout(self.mixer(self.mixer_norm(x), mask))
-        return x + self._fed(self.mlp_norm(x))
+        return x + self._mlp(self.mlp_norm(x))
 
-    def _fed(self, x: Tensor) -> Tensor:
-        """Return what the MLP makes of each position."""
+    def _mlp(self, x: Tensor) -> Tensor:
+        """Apply the MLP to each position, ``mlp_chunk`` positions at a time."""
         if self.mlp_chunk is None:
             return self.mlp(x)
-        again = partial(checkpoint, self.mlp, use_reentrant=False, preserve_rng_state=self.dropout.p > 0)
+        drops = any(layer.p > 0 for layer in self.mlp if isinstance(layer, nn.Dropout))
+        again = partial(checkpoint, self.mlp, use_reentrant=False, preserve_rng_state=drops)
         return torch.cat([again(chunk) for chunk in x.split(self.mlp_chunk, dim=1)], dim=1)
 
 
 class Encoder(nn.Module):
-    """A document to one vector: embedding, ``depth`` blocks, a last LayerNorm, pool.
+    """A document to one vector: embedding, ``depth`` blocks, a last LayerNorm (FNet's blocks end with one), pool.
 
     Args:
         pool: "cls" takes the vector in front of the document, "mean" the mean over its real tokens.
         mixer: makes the mixer of a block; called as ``mixer(d_model=..., length=<positions>)``.
-        vocabulary, length, d_model, positions: see `Embedding`. mlp_dim, dropout, mlp_norm: see `Block`.
+        vocabulary, length, d_model, positions: see `Embedding`. mlp_dim, dropout, block: see `Block`.
 
     Raises:
         ValueError: an unknown ``pool``, ``depth`` below 1, or what the mixer cannot be built for.
@@ -118,7 +149,7 @@ class Encoder(nn.Module):
         positions: Positions,
         pool: Pool,
         dropout: float,
-        mlp_norm: bool,
+        block: BlockForm,
     ) -> None:
         super().__init__()
         if pool not in ("cls", "mean"):
@@ -127,11 +158,11 @@ class Encoder(nn.Module):
             raise ValueError(f"model.depth={depth}: expected at least 1")
         self.pool, self.d_model = pool, d_model
         cls = pool == "cls"
-        self.embedding = Embedding(vocabulary, length, d_model, positions, cls, dropout)
+        self.embedding = Embedding(vocabulary, length, d_model, positions, cls, dropout, norm=block == "fnet")
         self.blocks = nn.ModuleList(
-            Block(d_model, length + cls, mlp_dim, mixer, dropout, mlp_norm) for _ in range(depth)
+            Block(d_model, length + cls, mlp_dim, mixer, dropout, block) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(d_model, _EPSILON)
+        self.norm = nn.Identity() if block == "fnet" else nn.LayerNorm(d_model, _EPSILON)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map tokens, int64 (batch, length), and mask, bool (batch, length) or None, to (batch, d_model)."""
@@ -153,7 +184,9 @@ class Classifier(nn.Module):
     def __init__(self, encoder: Encoder, mlp_dim: int, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Sequential(_linear(encoder.d_model, mlp_dim), nn.ReLU(), _linear(mlp_dim, classes))
+        self.head = nn.Sequential(
+            _head_linear(encoder.d_model, mlp_dim), nn.ReLU(), _head_linear(mlp_dim, classes)
+        )
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map tokens (batch, length) and mask to logits (batch, classes)."""
@@ -173,11 +206,11 @@ class PairClassifier(nn.Module):
         self.encoder, self.interaction = encoder, interaction
         width = encoder.d_model * (4 if interaction == "nli" else 2)
         self.head = nn.Sequential(
-            _linear(width, mlp_dim),
+            _head_linear(width, mlp_dim),
             nn.ReLU(),
-            _linear(mlp_dim, mlp_dim // 2),
+            _head_linear(mlp_dim, mlp_dim // 2),
             nn.ReLU(),
-            _linear(mlp_dim // 2, classes),
+            _head_linear(mlp_dim // 2, classes),
         )
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -200,7 +233,7 @@ def classifier(
     positions: Positions = "sinusoidal",
     pool: Pool = "cls",
     dropout: float = 0.1,
-    mlp_norm: bool = True,
+    block: BlockForm = "transformer",
     interaction: Interaction = "nli",
 ) -> Classifier | PairClassifier:
     """Return the model for a task of one document, or of two: arguments are those of the parts above.
@@ -208,7 +241,7 @@ def classifier(
     Raises:
         ValueError: see the parts.
     """
-    encoder = Encoder(vocabulary, length, mixer, d_model, depth, mlp_dim, positions, pool, dropout, mlp_norm)
+    encoder = Encoder(vocabulary, length, mixer, d_model, depth, mlp_dim, positions, pool, dropout, block)
     if documents == 2:
         return PairClassifier(encoder, mlp_dim, classes, interaction)
     return Classifier(encoder, mlp_dim, classes)
@@ -238,8 +271,28 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def _linear(inputs: int, outputs: int) -> nn.Linear:
-    """Return a layer with Xavier's weights and no bias to begin with, as flax initialises LRA's."""
+    """Return a layer with Xavier's weights and zero bias, as LRA and the authors start those of a block."""
     layer = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _head_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Return a layer as flax starts a Dense by default, and LRA and the authors their heads: lecun_normal.
+
+    That is N(0, 1 / inputs) cut at two standard deviations of a normal that is wider to make up for the cut.
+    """
+    layer = nn.Linear(inputs, outputs)
+    std = 1 / (math.sqrt(inputs) * 0.87962566103423978)
+    nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _fnet_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Return a layer with weights N(0, 0.02) and zero bias, as FNet starts all of its layers."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=0.02)
     nn.init.zeros_(layer.bias)
     return layer

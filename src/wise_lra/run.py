@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from wise_lra.configuration import compose, plain_dict
 from wise_lra.grid.cells import Cell
+from wise_lra.results.columns import BLACK_IS_PADDING
 
 _SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
 _SCIENCE_DATA = (
@@ -75,11 +76,13 @@ class Run:
 
     @property
     def protocol(self) -> str:
-        """Whose rules it follows, named also where Text validates on test as LRA did."""
-        held_out = self.cfg.data.protocol == "held-out"
-        return str(self.cfg.preset.protocol) + (
-            "" if held_out else f", data.protocol={self.cfg.data.protocol}"
-        )
+        """Whose rules it follows, and where Text validates on test or black pixels are masked, as in LRA."""
+        cfg, parts = self.cfg, [str(self.cfg.preset.protocol)]
+        if cfg.data.protocol != "held-out":
+            parts.append(f"data.protocol={cfg.data.protocol}")
+        if cfg.task.padded and cfg.task.name in ("image", "pathfinder"):
+            parts.append(BLACK_IS_PADDING)
+        return ", ".join(parts)
 
     def wandb(self) -> dict[str, Any]:
         """Return what W&B files it under; the id is the same when a stopped run goes on."""

@@ -44,7 +44,10 @@ def contenders(quick: bool) -> list[str]:
     if quick:
         some = ("fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_fixed performer")
         return [VANILLA, *some]
-    backbones = ["vanilla", *(name for name in options("backbone") if name not in ("vanilla", "fnet"))]
+    backbones = [
+        "vanilla",
+        *(name for name in options("backbone") if name not in ("vanilla", "fnet", "fnet_prenorm")),
+    ]
     attentions = ["softmax", *(name for name in options("attention") if name not in ("softmax", "none"))]
     return [*(f"{b} {a}" for b in backbones for a in attentions), "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
 

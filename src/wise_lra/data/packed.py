@@ -137,7 +137,7 @@ class PackedSplit:
     def batch(self, indices: np.ndarray, length: int) -> Batch:
         """Return the examples at `indices` as one batch, documents cut to `length` or padded with 0.
 
-        The mask is True below a document's length; it is None for tasks without padding.
+        The mask is True where a token is not 0; it is None where 0 is no padding.
         """
         documents, rows = self.task.documents, self._rows(indices)
         lengths = np.minimum(self.offsets[rows + 1] - self.offsets[rows], length)
@@ -148,9 +148,7 @@ class PackedSplit:
             for row, start, width in zip(tokens, self.offsets[rows].tolist(), lengths.tolist(), strict=True):
                 row[:width] = self.tokens[start : start + width]
         shape = (len(indices), documents, length) if documents > 1 else (len(indices), length)
-        mask = (
-            torch.from_numpy(np.arange(length) < lengths[:, None]).view(shape) if self.task.padded else None
-        )
+        mask = torch.from_numpy(tokens != 0).view(shape) if self.task.padded else None
         labels = torch.from_numpy(self.labels[indices].astype(np.int64))
         return Batch(torch.from_numpy(tokens).view(shape), mask, labels)
 

@@ -13,7 +13,7 @@ class Task:
     """Facts of a task; a model is built from these, never from the data.
 
     vocabulary counts token ids, padding included; length is that of one document, in tokens, padding included.
-    padded tells whether id 0 is padding: in images it is a black pixel, and no position is ever masked.
+    padded tells whether id 0 is padding, and masked. In images 0 is a black pixel, which LRA's code masks too.
     Source: reference of the benchmark, "Tasks" (Tay et al., arXiv 2011.04006, section 2).
     """
 

@@ -10,7 +10,7 @@ from wise_lra.results.record import Record, read
 NONE = "none"
 """The attention of a backbone that holds none."""
 
-UNATTENDED = ("fnet",)
+UNATTENDED = ("fnet", "fnet_prenorm")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,25 @@ from .mixer import MixerFactory, zero_padding
 class FourierMixer(nn.Module):
     """FNet: the real part of the 2-D Fourier transform over length and channels (Lee-Thorp et al. 2021, eq. 3).
 
-    It has no parameters. The transform is orthonormal: FNet's own, larger by sqrt(length * d_model), relies on a
-    LayerNorm *after* each residual, and would drown the residual of a pre-norm block. FNet masks nothing; here the
-    padded positions are zeroed first, so that only their number, not their content, reaches the real tokens.
+    It has no parameters. The published transform is unnormalised and masks nothing: it belongs to a block with a
+    LayerNorm *after* each residual (``model.block=fnet``).
 
     Args:
         d_model: channels of input and output; any.
         length: positions; any. Both are part of the signature of every mixer.
+        orthonormal: divide by sqrt(length * d_model), and zero the padded positions first: for a pre-norm block,
+            whose residual the unnormalised transform outweighs.
     """
 
-    def __init__(self, d_model: int, length: int) -> None:
+    def __init__(self, d_model: int, length: int, orthonormal: bool = False) -> None:
         super().__init__()
+        self.orthonormal = orthonormal
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map ``x`` (batch, length, d_model) to the same shape; see `Mixer`."""
-        return torch.fft.fft2(full_precision(zero_padding(x, mask)), dim=(1, 2), norm="ortho").real
+        if self.orthonormal:
+            return torch.fft.fft2(full_precision(zero_padding(x, mask)), dim=(1, 2), norm="ortho").real
+        return torch.fft.fft2(full_precision(x), dim=(1, 2)).real
 
 
 class FourierAttention(nn.Module):

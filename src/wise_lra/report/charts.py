@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 BACKBONES = (
-    *("vanilla", "fnet", "wise_fixed", "wise_adaptive", "wise_orthogonal"),
+    *("vanilla", "fnet", "fnet_prenorm", "wise_fixed", "wise_adaptive", "wise_orthogonal"),
     *("wise_lifting", "wise_biorthogonal", "fourier_attention"),
 )
 COLOURS = {name: f"var(--{name.replace('_', '-')})" for name in BACKBONES}

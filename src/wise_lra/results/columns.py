@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from wise_lra.results.published import TASKS
 from wise_lra.results.record import Record
 
+BLACK_IS_PADDING = "black pixels are padding"
+"""What the protocol of a run says where token 0 of images is masked, as in LRA's code."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -28,6 +31,11 @@ class Column:
     def comparable(self) -> bool:
         """Whether a published number may stand in this column."""
         return bool(self.records) and not self.variant and self.records[0].comparable
+
+    @property
+    def masks_black(self) -> bool:
+        """Whether black pixels are masked as padding is."""
+        return bool(self.records) and BLACK_IS_PADDING in self.records[0].protocol
 
     @property
     def majority(self) -> float | None:

@@ -16,7 +16,15 @@ from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
 PRESETS = ("paper", "lra", "quick")  # largest first
-BACKBONES = ("vanilla", "fnet", "wise_fixed", "wise_adaptive", "wise_orthogonal", "wise_lifting")
+BACKBONES = (
+    "vanilla",
+    "fnet",
+    "fnet_prenorm",
+    "wise_fixed",
+    "wise_adaptive",
+    "wise_orthogonal",
+    "wise_lifting",
+)
 ATTENTIONS = ("softmax", "linear", "linformer", "performer", "longformer")
 UNNAMED = ("softmax", "none")  # the attention that goes without saying
 ALWAYS = {("vanilla", "softmax"), ("fnet", "none"), ("wise_fixed", "softmax"), ("wise_adaptive", "softmax")}
@@ -209,6 +217,8 @@ def _notes(columns: Sequence[Column], rows: Sequence[Row], means: Sequence[str])
     if sources:
         cited = "; ".join(CITATIONS[source] for source in sources)
         notes.append(f"Published, each trained by its authors' recipe: {cited}.")
+    if masked := [column.label for column in columns if column.masks_black]:
+        notes.append(f"Black pixels are masked as padding, as in LRA's code: {', '.join(masked)}.")
     if any(cell.dirty for cell in cells):
         notes.append("*: run with uncommitted changes, so the commit alone does not reproduce the column.")
     return [*notes, f"Runs: {'; '.join(f'{count} on {kind}' for kind, count in sorted(runs.items()))}."]
