@@ -20,6 +20,11 @@ def in_accuracy(ours: Record, other: Record) -> float:
     return float(ours.metrics["test_accuracy"] - other.metrics["test_accuracy"])
 
 
+def in_validation(ours: Record, other: Record) -> float:
+    """Return the difference in best validation accuracy, in [-1, 1]: what may choose between two rows."""
+    return float(ours.metrics["validation_accuracy"] - other.metrics["validation_accuracy"])
+
+
 def in_time(ours: Record, other: Record) -> float | None:
     """Return by what share a training step takes longer; None where the machine was not the same."""
     same = (ours.device, ours.precision) == (other.device, other.precision)
