@@ -30,7 +30,7 @@ WANDB ?=
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
-	@echo "  options of reproduce-lra, plan, data and status: PRESET=quick|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
+	@echo "  options of reproduce-lra, plan, data and status: PRESET=quick|small|lra|paper TASKS=image,text BACKBONES=vanilla,wise_fixed"
 	@echo "  ATTENTIONS=softmax SEEDS=0..4 DATA=/folder/of/archives SOURCE=auto|release|generated|standin JOBS=2 ARGS='key=value'"
 	@echo "  of reproduce-lra: LAUNCHER=submitit_slurm|submitit_local|joblib sends the whole grid there"
 	@echo "  plan: MEASURE=1 measures all, 0 nothing, by default what has no record; DEVICE='what records call it'"

@@ -47,7 +47,9 @@ def parse_options() -> argparse.Namespace:
     option = parser.add_argument
     option("--tasks", default="", help="with commas between; by default all five")
     option(
-        "--preset", default="", help="whose sizes: quick, lra or paper; by default as reproduce.py chooses"
+        "--preset",
+        default="",
+        help="whose sizes: quick, small, lra or paper; by default as reproduce.py chooses",
     )
     option("--source", default="", help="auto (by default), release, generated or standin")
     option("--archives", default="", help="a folder of archives of the real data, or of what they unpack to")

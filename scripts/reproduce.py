@@ -14,6 +14,7 @@ from rich.console import Console
 
 from wise_lra.bars import bars
 from wise_lra.configuration import options as known
+from wise_lra.configuration import purpose
 from wise_lra.grid.aside import aside
 from wise_lra.grid.cells import cells
 from wise_lra.grid.places import jobs
@@ -45,6 +46,8 @@ def main() -> int:
         if options.launcher and options.launcher not in LAUNCHERS:
             raise ValueError(f"launcher={options.launcher!r}: expected one of {', '.join(LAUNCHERS)}")
         sent = sources if options.launcher else []  # a job finds its data as the plan did
+        for name in names["preset"]:
+            print(f"PRESET={name:<6} {purpose('preset', name)}", flush=True)
         return Reproduction(
             wishes=wishes,
             jobs=jobs(options.jobs),
@@ -71,7 +74,7 @@ def parse_options() -> argparse.Namespace:
     option(
         "--preset",
         default="",
-        help="quick, lra or paper; by default paper where a CUDA device is, else quick",
+        help="quick, small, lra or paper; by default paper where a CUDA device is, else quick",
     )
     option("--tasks", default="", help="with commas between; by default all five")
     option(

@@ -52,7 +52,9 @@ def parse_options() -> argparse.Namespace:
         "--reference", type=Path, default=Path("results/reference"), help="folder of the records kept in git"
     )
     option("--readme", type=Path, default=Path("README.md"), help="file that holds the table markers")
-    option("--preset", help="print this one; by default quick, lra and paper. The files always hold all")
+    option(
+        "--preset", help="print this one; by default quick, small, lra and paper. The files always hold all"
+    )
     option("--adopt", action="store_true", help="copy the records to --reference and refresh README's table")
     option("--check", action="store_true", help="write nothing; exit 1 if README's table is stale")
     return parser.parse_args()

@@ -86,6 +86,12 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
+def purpose(group: str, option: str) -> str:
+    """Return what an option is for: the comment in the first line of its file."""
+    with (CONFIGS / group / f"{option}.yaml").open(encoding="utf-8") as file:
+        return file.readline().lstrip("# ").strip()
+
+
 def _composed(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

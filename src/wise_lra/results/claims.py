@@ -18,9 +18,9 @@ RULE = (
     "Differences are taken at equal seeds within one column; their interval is Student's t, 95 % for each line"
     " by itself. A claim holds where the interval's lower end is above 0 (for the time of a training step, of the"
     f" whole model on one machine: its upper end below {100 * LITTLE:.0f} %); it does not hold where that is not"
-    " shown. FNet is its published block, or fnet_prenorm where the mean validation accuracy of that one is higher at"
-    " the same seeds. One seed is not enough runs, nor do seeds that differ by one and the same amount show a gain. A"
-    " published gain stands only beside runs on LRA's own data and length."
+    " shown. FNet is its published block, or fnet_prenorm where the mean validation accuracy of that one is"
+    " higher at the same seeds. One seed is not enough runs, nor do seeds that differ by one and the same amount"
+    " show a gain. A published gain stands only beside runs on LRA's own data and length."
 )
 
 Verdict = Literal["holds", "does not hold", "not enough runs"]

@@ -15,7 +15,7 @@ from wise_lra.results.record import Record
 from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
-PRESETS = ("paper", "lra", "quick")  # largest first
+PRESETS = ("paper", "lra", "small", "quick")  # largest first
 BACKBONES = (
     "vanilla",
     "fnet",
