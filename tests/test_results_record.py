@@ -12,6 +12,7 @@ import pytest
 
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
+from wise_lra.results.published import LENGTHS
 from wise_lra.results.record import Record
 
 
@@ -29,7 +30,7 @@ def make(**changes: Any) -> Record:
             "source": "IMDB",
             "sha256": "a" * 64,
             "counts": {"train": 4000, "validation": 500, "test": 500},
-            "length": 1000,
+            "length": LENGTHS.get(changes.get("task", "text"), (1000, ""))[0],
             "majority": 0.5,
         },
         "metrics": {

@@ -104,6 +104,14 @@ def test_other_data_never_stands_beside_a_published_number() -> None:
     assert "published" not in texts(alone), "a line of dashes says nothing"
 
 
+def test_a_length_that_is_not_lra_s_stands_in_the_header_and_keeps_published_numbers_out() -> None:
+    text = run("text", 0.7, **changed("data", length=1000))
+    sample = run("retrieval", 0.7, variant="sample", **changed("data", length=1000))
+    table = build([text, sample, run("image", 0.7)], NUMBERS, "quick")
+    assert table.header[1:4] == ("text (1,000 bytes)", "retrieval (sample, 1,000 bytes)", "image")
+    assert texts(table)["published"][1:4] == ("—", "—", "42.44")
+
+
 def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
     sample = [run("text", 0.9, variant="sample", backbone=backbone) for backbone in ("vanilla", "fnet")]
     table = build(five(0.7) + sample, {}, "quick")
@@ -121,7 +129,7 @@ def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
     ("change", "reason"),
     [
         (changed("data", sha256="b" * 64), "data bbbbbbbbbbbb, the column has aaaaaaaaaaaa"),
-        (changed("data", length=512), "length 512, the column has 1000"),
+        (changed("data", length=512), "length 512, the column has 4096"),
         ({"protocol": "s4"}, "protocol s4, the column has lra"),
         (changed("budget", batch_size=64), "batch size 64, the column has 32"),
         (changed("budget", steps=50), "steps 50, the column has 100"),

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wise_lra.results.published import TASKS
+from wise_lra.results.published import LENGTHS, TASKS
 from wise_lra.results.record import Record
 
 BLACK_IS_PADDING = "black pixels are padding"
@@ -24,13 +24,22 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The header: "text", or "text (stand-in)"."""
-        return f"{self.task} ({self.variant})" if self.variant else self.task
+        """The header, with what differs from LRA: "text", or "text (stand-in, 512 bytes)"."""
+        differs = ", ".join(filter(None, (self.variant, self._other_length)))
+        return f"{self.task} ({differs})" if differs else self.task
 
     @property
     def comparable(self) -> bool:
-        """Whether a published number may stand in this column."""
-        return bool(self.records) and not self.variant and self.records[0].comparable
+        """Whether a published number may stand in this column: data and length are LRA's."""
+        return bool(self.records) and self.label == self.task and self.records[0].comparable
+
+    @property
+    def _other_length(self) -> str:
+        """The length of a document where it is not LRA's, else ""."""
+        if not self.records or self.task not in LENGTHS:
+            return ""
+        length, (own, unit) = self.records[0].data["length"], LENGTHS[self.task]
+        return "" if length == own else f"{length:,} {unit}"
 
     @property
     def masks_black(self) -> bool:

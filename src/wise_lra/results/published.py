@@ -25,6 +25,14 @@ ATTENTIONS = {
     "Longformer": "longformer",
 }
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
+LENGTHS = {
+    "listops": (2000, "tokens"),
+    "text": (4096, "bytes"),
+    "retrieval": (4000, "bytes"),
+    "image": (1024, "pixels"),
+    "pathfinder": (1024, "pixels"),
+}
+"""The length of a document, and its unit, at which the printed numbers were measured."""
 
 # (source, space) pairs that fill a cell. Token space is quoted from LRA itself: the other READMEs reprint it.
 _TRUSTED = {("lra-readme", "token")} | {("wavspa-readme", space) for space in BACKBONES if space != "token"}

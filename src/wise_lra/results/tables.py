@@ -216,7 +216,7 @@ def _notes(columns: Sequence[Column], rows: Sequence[Row], means: Sequence[str])
     sources = sorted({cell.published.source for cell in cells if cell.published})
     if sources:
         cited = "; ".join(CITATIONS[source] for source in sources)
-        notes.append(f"Published, each trained by its authors' recipe: {cited}.")
+        notes.append(f"Published, each at its authors' width, steps and recipe: {cited}.")
     if masked := [column.label for column in columns if column.masks_black]:
         notes.append(f"Black pixels are masked as padding, as in LRA's code: {', '.join(masked)}.")
     if any(cell.dirty for cell in cells):
