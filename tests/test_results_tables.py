@@ -72,6 +72,13 @@ def test_the_page_worked_by_hand() -> None:
     assert EXPECTED in markdown.block([page()], "results/TABLE.md")
 
 
+def test_the_number_of_seeds_stands_once_where_it_is_one() -> None:
+    table = build([*five(0.70), *five(0.74, seed=1)], NUMBERS, "quick")
+    assert texts(table)["vanilla"][0] == "72.00 ± 25.41"
+    assert "n=2 seeds in every cell" in table.notes[0]
+    assert page().seeds is None
+
+
 def test_only_notes_that_apply() -> None:
     words = ("Student", "Wilson over", "Average", "FAIL", "uncommitted", "Tay et al.", "12 on cpu")
     assert all(notes(page(), word) for word in words)
@@ -141,7 +148,7 @@ def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
 def test_what_must_not_mix_is_left_out_and_named(change: dict[str, Any], reason: str) -> None:
     records = [make(), make(seed=1), make(seed=2, finished="2027-01-01T00:00:00Z", **change)]
     table = build(records, {}, "quick")
-    assert texts(table)["vanilla"][1].endswith("(n=2)")
+    assert table.seeds == 2
     assert notes(table, "Left out") == [f"Left out of text: vanilla softmax seed 2 ({reason})."]
 
 
@@ -154,9 +161,10 @@ def test_of_two_settings_equally_common_the_newest_is_kept() -> None:
 def test_one_clean_run_stands_rather_than_many_dirty_ones() -> None:
     dirty = [make(seed=seed, dirty=True, finished="2027-01-01T00:00:00Z") for seed in (1, 2, 3)]
     mixed, alone = build([make(), *dirty], {}, "quick"), build(dirty, {}, "quick")
-    assert "(n=1)" in texts(mixed)["vanilla"][1]
+    assert mixed.seeds == 1
     assert len(notes(mixed, "uncommitted changes True")) == 1
-    assert texts(alone)["vanilla"][1].endswith("(n=3)*")
+    assert alone.seeds == 3
+    assert texts(alone)["vanilla"][1].endswith("*")
     assert notes(alone, "*: run with uncommitted")
     assert not notes(alone, "Left out")
 
@@ -166,7 +174,7 @@ def test_presets_never_share_a_table() -> None:
         make(preset=name, **changed("metrics", test_accuracy=0.9)) for name in ("quick", "paper", "lra")
     ]
     assert [table.preset for table in build_all(records, {})] == ["paper", "lra", "quick"]
-    assert all("(n=1)" in texts(table)["vanilla"][1] for table in build_all(records, {}))
+    assert all(table.seeds == 1 for table in build_all(records, {}))
 
 
 def test_rows_by_attention_then_backbone() -> None:

@@ -32,7 +32,8 @@ def lines(table: Table) -> list[Line]:
     result = [Line("majority class", tuple(map(per_cent, table.majority)), plain)]
     for row in table.rows:
         bold = tuple(_is_best(cell, mean) for cell, mean in zip(row.cells, best, strict=True))
-        result.append(Line(row.label, tuple(map(_ours, row.cells)), bold))
+        texts = tuple(_ours(cell, not table.seeds) for cell in row.cells)
+        result.append(Line(row.label, texts, bold))
         if any(cell.published for cell in row.cells):
             printed = [cell.published.accuracy if cell.published else None for cell in row.cells]
             result.append(Line("published", tuple(map(per_cent, printed)), plain))
@@ -81,10 +82,11 @@ def _whole(share: float) -> str:
     return f"{round(100 * share)} %".replace("-", MINUS)
 
 
-def _ours(cell: Cell) -> str:
+def _ours(cell: Cell, with_seeds: bool) -> str:
     if cell.ours is None:
         return DASH
-    text = f"{per_cent(cell.ours.mean)} ± {per_cent(cell.ours.half_width)} (n={cell.ours.n})"
+    text = f"{per_cent(cell.ours.mean)} ± {per_cent(cell.ours.half_width)}"
+    text += f" (n={cell.ours.n})" * with_seeds
     return (f"FAIL [{text}]" if cell.at_chance else text) + "*" * cell.dirty
 
 

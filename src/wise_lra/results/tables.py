@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from wise_lra.results import aggregate, pairs, statistics
@@ -101,6 +101,12 @@ class Table:
         """Whether no record stands in it."""
         return not any(column.records for column in self.columns)
 
+    @property
+    def seeds(self) -> int | None:
+        """The number of seeds that all cells with runs have; None where cells differ, or no run is."""
+        numbers = {cell.ours.n for row in self.rows for cell in row.cells if cell.ours}
+        return numbers.pop() if len(numbers) == 1 else None
+
     def best(self, index: int) -> float | None:
         """Return the best mean of a column, cells at chance left aside."""
         cells = [row.cells[index] for row in self.rows]
@@ -128,8 +134,8 @@ def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
         rows.append(Row(*method, (*row, mean), *_over_all(five, method)))
     shares = [column.majority for column in columns]
     majority = (*shares, _mean_of_five([shares[i] for i in means]))
-    notes = (*_notes(columns, rows, [column.label for column in five]), *left_out)
-    return Table(preset, columns, tuple(rows), majority, notes, claims(five, numbers))
+    table = Table(preset, columns, tuple(rows), majority, (), claims(five, numbers))
+    return replace(table, notes=(*_notes(table, [column.label for column in five]), *left_out))
 
 
 def _row_order(method: Method) -> tuple[object, ...]:
@@ -186,14 +192,16 @@ def _mean_of_five(shares: Sequence[float | None]) -> float | None:
     return fmean(there) if len(there) == len(TASKS) else None
 
 
-def _notes(columns: Sequence[Column], rows: Sequence[Row], means: Sequence[str]) -> list[str]:
+def _notes(table: Table, means: Sequence[str]) -> list[str]:
     """Return what a reader must know to read the table: only what applies to it."""
+    columns, rows = table.columns, table.rows
     runs = Counter(f"{record.device}, {record.precision}" for column in columns for record in column.records)
     if not runs:
         return ["No finished run of this preset yet."]
     cells = [cell for row in rows for cell in row.cells]
     methods = {cell.ours.method for cell in cells if cell.ours}
-    notes = ["Test accuracy in per cent: mean ± half-width of the 95 % interval, n seeds; bold is the best."]
+    seeds = f"n={table.seeds} seed{'s' * (table.seeds != 1)} in every cell" if table.seeds else "n seeds"
+    notes = [f"Test accuracy in per cent: mean ± half-width of the 95 % interval, {seeds}; bold is the best."]
     if "t" in methods:
         notes.append("n of 2 or more: Student's t over the seeds.")
     if "wilson" in methods:
