@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from wise_lra.plots.learning import learning_curves, svg
 from wise_lra.results import latex, markdown, spreadsheet, tables
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import Numbers, read_published
@@ -71,18 +72,26 @@ def pages(records: list[Record], numbers: Numbers, out: Path) -> dict[Path, str]
 
 
 def front(reference: Path, numbers: Numbers, readme: Path) -> dict[Path, str]:
-    """Return README with the table of the reference, and the page it links to.
+    """Return README with the table of the reference, the page it links to, and the learning curves.
+
+    README shows `tables.FRONT`, and all presets as long as that one has no records.
 
     Raises ValueError or OSError if a record cannot be read or README cannot take the table.
     """
     built = tables.build_all(read_all(reference), numbers)
     page = reference / "TABLE.md"
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
+    shown = [table for table in built if table.preset == tables.FRONT] or built
     try:
-        text = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(built, link))
+        text = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(shown, link))
     except ValueError as error:
         raise ValueError(f"{readme}: {error}") from error
-    return {readme: text, page: markdown.page(built)}
+    curves = {
+        reference / f"learning-{table.preset}.svg": svg(learning_curves(table.columns))
+        for table in shown
+        if table.preset == tables.FRONT
+    }
+    return {readme: text, page: markdown.page(built), **curves}
 
 
 def adopt(records: list[Record], reference: Path) -> None:

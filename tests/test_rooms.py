@@ -23,7 +23,7 @@ RULES = {
         *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
         *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
     },  # it measures what a user runs, and so builds runs as a script does
-    "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets"},
+    "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets", "wise_lra.results"},
     "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
     "predicting": {
         *("torch", "numpy", "pytorch_lightning"),

@@ -2,6 +2,7 @@
 
 from .costs import draw_costs
 from .draw import draw_energies, draw_errors, draw_functions, draw_responses, pixels, save
+from .learning import learning_curves
 from .measure import BANKS, Bank, banks, energies, errors, functions, responses
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "energies",
     "errors",
     "functions",
+    "learning_curves",
     "pixels",
     "responses",
     "save",

@@ -16,6 +16,7 @@ from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
 PRESETS = ("paper", "lra", "small", "quick")  # largest first
+FRONT = "small"  # the preset that README shows
 BACKBONES = (
     "vanilla",
     "fnet",
