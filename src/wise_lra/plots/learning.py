@@ -49,7 +49,7 @@ def learning_curves(columns: Sequence[Column]) -> Figure:
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as SVG; the same figure gives the same text."""
+    """Return a figure as SVG, without date and random names: a figure drawn anew gives the same text."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "learning"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
