@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from wise_lra.configuration import CONFIGS, TASKS, ConfigurationError, compose, options
 from wise_lra.grid.cells import UNATTENDED
@@ -79,6 +80,19 @@ def test_lra_is_the_base_transformer_of_the_reference() -> None:
         assert found == row
 
 
+@pytest.mark.parametrize(
+    ("preset", "qkv_norm", "rank"), [("lra", False, 16), ("paper", True, 128), ("quick", False, 128)]
+)
+def test_a_preset_chooses_the_form_of_performer_and_linformer(preset: str, qkv_norm: bool, rank: int) -> None:
+    def mixer(attention: str) -> DictConfig:
+        return compose([f"preset={preset}", "backbone=vanilla", f"attention={attention}"]).attention.mixer
+
+    assert mixer("linformer").rank == rank
+    assert mixer("performer").qkv_norm is qkv_norm
+    assert mixer("performer_wise") == {**mixer("performer"), "qkv_norm": True}
+    assert mixer("longformer").symmetric is False
+
+
 MISTAKES = [
     (["recipe.stepz=5"], "recipe.stepz=5", "recipe.steps"),
     (["tusk=listops"], "tusk=listops", "task"),
@@ -97,7 +111,7 @@ MISTAKES = [
     (["preset=lra", "heads.number=512"], "heads.number=512", "256"),
     (["heads.dropout=1.5"], "heads.dropout=1.5", "[0, 1)"),
     (["attention=linformer", "attention.mixer.rank=0"], "attention.mixer.rank=0", "1 or more"),
-    (["attention=performer", "attention.mixer.features=0"], "attention.mixer.features=0", "1 or more"),
+    (["attention=performer_favor", "attention.mixer.features=0"], "attention.mixer.features=0", "1 or more"),
     (["attention=longformer", "attention.mixer.window=7"], "attention.mixer.window=7", "even"),
     (["backbone=wise_lifting", "backbone.mixer.bank.taps=0"], "backbone.mixer.bank.taps=0", "1 or more"),
     (["backbone=wise_lifting", "task.length=16", "wavelet.level=5"], "data.buckets=4", "expected 1 to 3"),

@@ -17,7 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from wise_lra.mixers import LinearAttention, Linformer, Longformer, Performer, SoftmaxAttention, WaveletSpace
+from wise_lra.mixers import (
+    LinearAttention,
+    Linformer,
+    Longformer,
+    Performer,
+    PerformerFavor,
+    SoftmaxAttention,
+    WaveletSpace,
+)
 from wise_lra.wavelets import DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
 SHORT, LONG = 4096, 65536
@@ -27,6 +35,7 @@ ATTENTIONS: dict[str, Callable[..., nn.Module]] = {
     "linformer": Linformer,
     "longformer": Longformer,
     "performer": Performer,
+    "performer_favor": PerformerFavor,
 }
 BANKS: dict[str, Callable[..., nn.Module]] = {
     "fixed": partial(FixedBank, "db8"),

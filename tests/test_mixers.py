@@ -18,7 +18,7 @@ from wise_lra.mixers import (
     FourierMixer,
     Linformer,
     Longformer,
-    Performer,
+    PerformerFavor,
     SoftmaxAttention,
     WaveletSpace,
 )
@@ -67,14 +67,47 @@ def test_softmax_attention() -> None:
     torch.testing.assert_close(attention(x, mask), dense(attention, x, exponential(mask[:, None, None, :])))
 
 
-def test_linear_attention_is_the_quadratic_sum() -> None:
-    attention, x, mask = made(ATTENTIONS["linear"]), sequence(), masked()
+@pytest.mark.parametrize(
+    ("name", "phi"),
+    [
+        ("linear", lambda t: torch.where(t > 0, t + 1, t.exp())),
+        ("performer", lambda t: torch.where(t > 0, t, 0.0) + 1e-3),
+    ],
+)
+def test_a_kernel_attention_is_the_quadratic_sum(name: str, phi: Callable[[Tensor], Tensor]) -> None:
+    attention, x, mask = made(ATTENTIONS[name]), sequence(), masked()
 
     def kernel(query: Tensor, key: Tensor) -> Tensor:
-        phi = [torch.where(t > 0, t + 1, t.exp()) for t in (query, key)]
-        return (phi[0] @ phi[1].mT) * mask[:, None, None, :]
+        return (phi(query) @ phi(key).mT) * mask[:, None, None, :]
 
     torch.testing.assert_close(attention(x, mask), dense(attention, x, kernel))
+
+
+def test_performer_wise_normalises_query_key_and_value_over_a_head() -> None:
+    attention, x, mask = made(ATTENTIONS["performer_wise"]), sequence(), masked()
+    for parameter in attention.norms.parameters():  # each of the six counts
+        parameter.data = torch.rand_like(parameter) + 0.5
+    assert [tuple(parameter.shape) for parameter in attention.norms.parameters()] == 6 * [(4,)]
+    parts = [t.unflatten(-1, (2, 4)).transpose(1, 2) for t in attention.qkv(x).chunk(3, dim=-1)]
+    query, key, value = (
+        (t - t.mean(-1, True)) / (t.var(-1, correction=0, keepdim=True) + 1e-6).sqrt() * norm.weight
+        + norm.bias
+        for norm, t in zip(attention.norms, parts, strict=True)
+    )
+    pairs = ((query.relu() + 1e-3) @ (key.relu() + 1e-3).mT) * mask[:, None, None, :]
+    mixed = (pairs / pairs.sum(dim=-1, keepdim=True)) @ value
+    torch.testing.assert_close(attention(x, mask), attention.output(mixed.transpose(1, 2).flatten(2)))
+
+
+def test_performer_gives_the_mean_where_no_feature_is_positive() -> None:
+    attention, x, mask = made(ATTENTIONS["performer"]), sequence(), masked()
+    attention.qkv.weight.data[:16] = 0  # queries and keys
+    out = attention(x, mask)
+    value = attention.qkv(x)[:, :, 16:] * mask.unsqueeze(2)
+    mean = attention.output(value.sum(dim=1, keepdim=True) / mask.sum(dim=1)[:, None, None])
+    torch.testing.assert_close(out, mean.expand_as(out))
+    out.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in attention.parameters())
 
 
 def test_linformer_with_the_identity_is_softmax_attention() -> None:
@@ -101,12 +134,16 @@ def test_linformer_takes_a_shorter_input_as_one_that_is_padded() -> None:
     torch.testing.assert_close(attention(x[:, :20]), attention(x, mask)[:, :20])
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("window", [2, 8, 12, 60, 200])
 @pytest.mark.parametrize("length", [1, 29, 30, 64])
-def test_longformer_is_softmax_attention_under_the_band(window: int, length: int) -> None:
-    attention, x = made(partial(Longformer, **HEADS, window=window), length), sequence(length)
+def test_longformer_is_softmax_attention_under_the_band(window: int, length: int, symmetric: bool) -> None:
+    """LRA's window, the one that is not symmetric, is keys i - (w/2 - 1) to i + w/2."""
+    factory = partial(Longformer, **HEADS, window=window, symmetric=symmetric)
+    attention, x = made(factory, length), sequence(length)
     place = torch.arange(length)
-    band = (place[:, None] - place).abs() <= window // 2
+    offset, before = place - place[:, None], window // 2 if symmetric else window // 2 - 1
+    band = (offset >= -before) & (offset <= window // 2)
     torch.testing.assert_close(attention(x), dense(attention, x, exponential(band)))
     if length == 30:
         mask = masked()
@@ -120,13 +157,13 @@ def test_performer_estimates_softmax_without_bias_and_better_with_more_features(
     """The mean over draws of the unnormalised weight is exp(q . k); the variance is that of the paper's lemma 2."""
     x = sequence(6, batch=1) / 4
     draws = 3000
-    attention = made(partial(Performer, heads=1, qkv_dim=8, features=8), 6)
+    attention = made(partial(PerformerFavor, heads=1, qkv_dim=8, features=8), 6)
     query, key, _ = attention.qkv(x).chunk(3, dim=-1)
     scale = 8**-0.25
     exact = ((query * scale) @ (key * scale).mT).exp()[0]
     estimates = torch.empty(draws, 6, 6)
     for draw in range(draws):
-        directions = made(partial(Performer, heads=1, qkv_dim=8, features=8), 6, seed=draw).directions
+        directions = made(partial(PerformerFavor, heads=1, qkv_dim=8, features=8), 6, seed=draw).directions
         features = [
             (t[0] * scale @ directions.mT - (t[0] * scale).square().sum(-1, keepdim=True) / 2).exp()
             for t in (query, key)
@@ -141,14 +178,14 @@ def test_performer_estimates_softmax_without_bias_and_better_with_more_features(
     assert (estimates.var(dim=0) < 1.5 * independent).all()
     errors = []
     for features in (16, 256, 4096):
-        attention = made(partial(Performer, heads=1, qkv_dim=8, features=features), 6)
+        attention = made(partial(PerformerFavor, heads=1, qkv_dim=8, features=features), 6)
         errors.append((attention(x) - dense(attention, x, exponential())).abs().max().item())
     assert errors[2] < 0.02
     assert errors[2] < errors[1] < errors[0]
 
 
 def test_performer_masks_and_stays_finite_far_out() -> None:
-    attention, x, mask = made(partial(Performer, **HEADS, features=2048)), sequence(), masked()
+    attention, x, mask = made(partial(PerformerFavor, **HEADS, features=2048)), sequence(), masked()
     expected = dense(attention, x / 2, exponential(mask[:, None, None, :]))
     torch.testing.assert_close(attention(x / 2, mask), expected, atol=0.05, rtol=0.1)
     assert attention(1000 * x, mask).isfinite().all()
@@ -243,8 +280,9 @@ def operations(factory: Callable[..., nn.Module], length: int) -> int:
 def test_cost_grows_with_length_as_it_should(name: str) -> None:
     wide = {
         "linformer": partial(Linformer, **HEADS, rank=128),
-        "performer": partial(Performer, **HEADS, features=256),
+        "performer_favor": partial(PerformerFavor, **HEADS, features=256),
         "longformer": partial(Longformer, **HEADS, window=512),
+        "longformer_lra": partial(Longformer, **HEADS, window=512, symmetric=False),
     }
     counts = [operations(wide.get(name, ATTENTIONS[name]), length) for length in (1024, 2048, 4096)]
     factors = [longer / shorter for shorter, longer in pairwise(counts)]
@@ -262,7 +300,7 @@ def test_cost_grows_with_length_as_it_should(name: str) -> None:
         (lambda: SoftmaxAttention(8, 4, heads=2, qkv_dim=8, dropout=1.0), "dropout=1.0"),
         (lambda: Linformer(8, 4, 2, 8, rank=0), "rank=0"),
         (lambda: made(ATTENTIONS["linformer"])(sequence(31)), "length 31"),
-        (lambda: Performer(8, 4, 2, 8, features=0), "features=0"),
+        (lambda: PerformerFavor(8, 4, 2, 8, features=0), "features=0"),
         (lambda: Longformer(8, 4, 2, 8, window=7), "window=7"),
         (
             lambda: made(

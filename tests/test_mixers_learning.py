@@ -25,6 +25,8 @@ SAMPLE = [
     ("wise_lifting", "softmax"),
     ("wise_biorthogonal", "longformer"),
     ("fourier_attention", "softmax"),
+    ("wise_fixed", "performer_wise"),
+    ("vanilla", "performer_favor"),
 ]
 SMALL = [
     *(
@@ -41,7 +43,7 @@ SMALL = [
 # Small enough for 32 positions to be more than they see.
 NARROW = {
     "linformer": ["attention.mixer.rank=8"],
-    "performer": ["attention.mixer.features=64"],
+    "performer_favor": ["attention.mixer.features=64"],
     "longformer": ["attention.mixer.window=4"],
 }
 

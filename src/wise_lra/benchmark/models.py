@@ -48,7 +48,10 @@ def contenders(quick: bool) -> list[str]:
         "vanilla",
         *(name for name in options("backbone") if name not in ("vanilla", "fnet", "fnet_prenorm")),
     ]
-    attentions = ["softmax", *(name for name in options("attention") if name not in ("softmax", "none"))]
+    attentions = [
+        "softmax",
+        *(name for name in options("attention") if name not in ("softmax", "none", "performer_wise")),
+    ]
     return [*(f"{b} {a}" for b in backbones for a in attentions), "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
 
 

@@ -6,6 +6,7 @@ from .linformer import Linformer
 from .longformer import Longformer
 from .mixer import Mixer, MixerFactory
 from .performer import Performer
+from .performer_favor import PerformerFavor
 from .softmax import SoftmaxAttention
 from .wavelet_space import WaveletSpace
 
@@ -18,6 +19,7 @@ __all__ = [
     "Mixer",
     "MixerFactory",
     "Performer",
+    "PerformerFavor",
     "SoftmaxAttention",
     "WaveletSpace",
 ]

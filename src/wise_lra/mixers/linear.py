@@ -1,6 +1,7 @@
 """Linear attention: a kernel in place of the softmax, so that the sums over keys are shared by all queries."""
 
 import math
+from abc import abstractmethod
 
 from torch import Tensor, autocast
 from torch.nn.functional import relu
@@ -8,17 +9,31 @@ from torch.nn.functional import relu
 from .attention import MultiHeadAttention, full_precision
 
 
-class LinearAttention(MultiHeadAttention):
-    """Attention with weights phi(q_i) . phi(k_j), phi(x) = elu(x) + 1, normalised over the real tokens j.
+class KernelAttention(MultiHeadAttention):
+    """Attention with weights phi(q_i) . phi(k_j), normalised over the real tokens j; a subclass adds phi.
 
-    Linear in length (Katharopoulos et al. 2020, "Transformers are RNNs", section 3.2, without causality).
-    Computed in float32. Arguments: see `MultiHeadAttention`; ``dropout`` has no effect.
+    Linear in length, computed in float32. Arguments: see `MultiHeadAttention`; ``dropout`` has no effect.
     """
+
+    @abstractmethod
+    def log_features(self, x: Tensor) -> Tensor:
+        """Return log(phi(x)), (batch, heads, length, features), of (batch, heads, length, head_dim)."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:  # noqa: D102
         with autocast(query.device.type, enabled=False):
-            query, key = (_log_phi(full_precision(t)) for t in (query, key))
+            query, key = (self.log_features(full_precision(t)) for t in (query, key))
             return kernel_attention(query, key, full_precision(value), mask).to(value.dtype)
+
+
+class LinearAttention(KernelAttention):
+    """phi(x) = elu(x) + 1 (Katharopoulos et al. 2020, "Transformers are RNNs", section 3.2, without causality).
+
+    Arguments: see `MultiHeadAttention`; ``dropout`` has no effect.
+    """
+
+    def log_features(self, x: Tensor) -> Tensor:
+        """Return log(elu(x) + 1), which is x below 0 and log(1 + x) above."""
+        return x.clamp_max(0) + relu(x).log1p()
 
 
 def kernel_attention(log_query: Tensor, log_key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -44,8 +59,3 @@ def kernel_attention(log_query: Tensor, log_key: Tensor, value: Tensor, mask: Te
     query = (log_query - log_query.detach().amax(dim=3, keepdim=True)).exp()
     total = query @ key.sum(dim=2).unsqueeze(-1)
     return query @ (key.transpose(2, 3) @ value) / total
-
-
-def _log_phi(x: Tensor) -> Tensor:
-    """Return log(elu(x) + 1), which is x below 0 and log(1 + x) above."""
-    return x.clamp_max(0) + relu(x).log1p()

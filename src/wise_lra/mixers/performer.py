@@ -1,55 +1,44 @@
-"""Performer: softmax attention estimated by random features, in time linear in length."""
+"""Performer as the Long Range Arena and the authors of WISE train it: ReLU features."""
 
-import torch
-from torch import Tensor
+from functools import partial
 
-from .attention import MultiHeadAttention, full_precision
-from .linear import kernel_attention
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from .linear import KernelAttention
 
 
-class Performer(MultiHeadAttention):
-    """FAVOR+ (Choromanski et al. 2021, "Rethinking Attention with Performers", sections 2.3 and 2.4).
+class Performer(KernelAttention):
+    """phi(x) = relu(x) + 0.001: "generalized" attention with deterministic features, the default of LRA's code.
 
-    exp(q . k) is the mean over random directions w of exp(w . q - |q|^2 / 2) exp(w . k - |k|^2 / 2): positive
-    features, whose sums over the keys are shared by all queries. The directions are orthogonal in blocks of
-    head_dim, drawn from torch's generator at construction, the same for all heads, and kept with the weights.
-    Computed in float32; ``dropout`` has no effect.
+    Queries and keys are not scaled, and no direction is random. The Performer of the paper is `PerformerFavor`.
 
     Args:
-        features: number of directions; the error falls with its square root.
-        d_model, length, heads, qkv_dim, dropout: see `MultiHeadAttention`.
+        qkv_norm: LayerNorm over head_dim on query, key and value, each with weights of its own, shared by the
+            heads: the form of the authors of WISE.
+        d_model, length, heads, qkv_dim, dropout: see `MultiHeadAttention`; ``dropout`` has no effect.
 
     Raises:
-        ValueError: ``features`` is not positive, or what `MultiHeadAttention` refuses.
+        ValueError: what `MultiHeadAttention` refuses.
     """
 
-    directions: Tensor
-
     def __init__(
-        self, d_model: int, length: int, heads: int, qkv_dim: int, dropout: float = 0.0, features: int = 256
+        self,
+        d_model: int,
+        length: int,
+        heads: int,
+        qkv_dim: int,
+        dropout: float = 0.0,
+        qkv_norm: bool = False,
     ) -> None:
         super().__init__(d_model, length, heads, qkv_dim, dropout)
-        if features < 1:
-            raise ValueError(f"features={features}: expected a positive integer")
-        self.register_buffer("directions", orthogonal_directions(features, qkv_dim // heads))
+        norm = partial(nn.LayerNorm, qkv_dim // heads, 1e-6) if qkv_norm else nn.Identity
+        self.norms = nn.ModuleList(norm() for _ in range(3))
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:  # noqa: D102
-        with torch.autocast(query.device.type, enabled=False):
-            query, key = (self._log_features(full_precision(t)) for t in (query, key))
-            return kernel_attention(query, key, full_precision(value), mask).to(value.dtype)
+        query, key, value = (norm(t) for norm, t in zip(self.norms, (query, key, value), strict=True))
+        return super().attend(query, key, value, mask)
 
-    def _log_features(self, x: Tensor) -> Tensor:
-        """Return w . x - |x|^2 / 2 for every direction w, (batch, heads, length, features)."""
-        x = x * x.shape[-1] ** -0.25  # so that q . k is divided by sqrt(head_dim)
-        return x @ self.directions.to(x.dtype).mT - x.square().sum(dim=-1, keepdim=True) / 2
-
-
-def orthogonal_directions(count: int, dim: int) -> Tensor:
-    """Return (count, dim): rows distributed as N(0, I) each, orthogonal within every block of ``dim``."""
-    blocks = []
-    for _ in range(-(-count // dim)):
-        orthogonal, triangle = torch.linalg.qr(torch.randn(dim, dim))
-        # QR alone is not uniform over the rotations; the signs make it so (Mezzadri 2007, section 5).
-        blocks.append((orthogonal * triangle.diagonal().sign()).mT)
-    norms = torch.randn(count, dim).norm(dim=1, keepdim=True)
-    return torch.cat(blocks)[:count] * norms
+    def log_features(self, x: Tensor) -> Tensor:
+        """Return log(relu(x) + 0.001)."""
+        return (relu(x) + 0.001).log()

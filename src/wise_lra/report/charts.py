@@ -20,6 +20,8 @@ DASHES = {
     "linear": [7, 3],
     "linformer": [2, 2],
     "performer": [8, 2, 2, 2],
+    "performer_wise": [8, 2, 2, 2, 2, 2],
+    "performer_favor": [12, 3],
     "longformer": [4, 4],
 }
 SHAPES = {
@@ -28,6 +30,8 @@ SHAPES = {
     "linear": "square",
     "linformer": "triangle-up",
     "performer": "cross",
+    "performer_wise": "diamond",
+    "performer_favor": "triangle-left",
     "longformer": "triangle-down",
 }
 STATES = {"before training": "var(--before)", "after training": "var(--after)"}
