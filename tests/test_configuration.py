@@ -81,7 +81,8 @@ def test_lra_is_the_base_transformer_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "qkv_norm", "rank"), [("lra", False, 16), ("paper", True, 128), ("quick", False, 128)]
+    ("preset", "qkv_norm", "rank"),
+    [("lra", False, 16), ("paper", True, 128), ("quick", False, 128), ("small", False, 128)],
 )
 def test_a_preset_chooses_the_form_of_performer_and_linformer(preset: str, qkv_norm: bool, rank: int) -> None:
     def mixer(attention: str) -> DictConfig:

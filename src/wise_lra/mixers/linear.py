@@ -26,7 +26,7 @@ class KernelAttention(MultiHeadAttention):
 
 
 class LinearAttention(KernelAttention):
-    """phi(x) = elu(x) + 1 (Katharopoulos et al. 2020, "Transformers are RNNs", section 3.2, without causality).
+    """Kernel attention, phi(x) = elu(x) + 1 (Katharopoulos et al. 2020, "Transformers are RNNs", section 3.2).
 
     Arguments: see `MultiHeadAttention`; ``dropout`` has no effect.
     """

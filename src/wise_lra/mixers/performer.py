@@ -9,7 +9,7 @@ from .linear import KernelAttention
 
 
 class Performer(KernelAttention):
-    """phi(x) = relu(x) + 0.001: "generalized" attention with deterministic features, the default of LRA's code.
+    """Kernel attention, phi(x) = relu(x) + 0.001: LRA's default, "generalized" with deterministic features.
 
     Queries and keys are not scaled, and no direction is random. The Performer of the paper is `PerformerFavor`.
 
