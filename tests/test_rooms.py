@@ -35,7 +35,10 @@ RULES = {
     "publication": {"torch", "wise_lra.results", "wise_lra.tracking"},
     "dashboards": {"wandb_workspaces", "wise_lra.results", "wise_lra.tracking"},
     "provenance": {"torch"},
-    "checkpoints": {"torch", "lightning_fabric", "wise_lra.results.atomic"},
+    "checkpoints": {
+        *("torch", "lightning_fabric", "pytorch_lightning"),
+        *("wise_lra.progress", "wise_lra.results.atomic", "wise_lra.stopping"),
+    },
     "processes": {"torch", "lightning_fabric", "wise_lra.stopping"},  # processes; what they do is handed in
     "trial": {
         "torch",
@@ -47,7 +50,7 @@ RULES = {
         "wise_lra.model",
         "wise_lra.provenance",
     },
-    "stopping": {"pytorch_lightning"},
+    "stopping": set(),
     "allocator": set(),
     "compilation": {"torch"},
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells", "wise_lra.results.columns"},
@@ -86,7 +89,7 @@ RULES = {
             "wise_lra.pictures",
             "wise_lra.predicting",
         ),
-        *("wise_lra.progress", "wise_lra.results.predictions", "wise_lra.run", "wise_lra.stopping"),
+        *("wise_lra.progress", "wise_lra.results.predictions", "wise_lra.run"),
         *("wise_lra.tracking", "wise_lra.training"),
     },
     "experiment": None,  # the composition root sees every room

@@ -2,22 +2,29 @@
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from test_training import ROOT, command, folder, lasting, train, wait_for
+from test_training import ROOT, SMALL, command, folder, lasting, train, wait_for
 
-from wise_lra.checkpoints import LAST, PREVIOUS, SafeCheckpoints, newest
+from wise_lra import checkpoints, experiment
+from wise_lra.checkpoints import BEST, LAST, PREVIOUS, SafeCheckpoints, newest
+from wise_lra.configuration import compose
 from wise_lra.results.record import read_all
+from wise_lra.stopping import OutOfTime
+from wise_lra.training import Training
 
 __all__ = ["folder"]
 
@@ -63,8 +70,82 @@ def test_a_signal_ends_a_run_as_ctrl_c_does(
     assert list(tmp_path.rglob(LAST))
 
 
-def test_a_time_limit_ends_after_a_stretch_and_the_run_goes_on(folder: Path, tmp_path: Path) -> None:
-    train(folder, tmp_path / "whole")
+FALLING = {20: 11, 40: 7, 50: 4}  # right answers of 37 at the validation of a step
+PLATEAU = {20: 11, 40: 11, 50: 11}
+
+
+class Stopped(Exception):
+    """What ends a run where a test wants it."""
+
+
+class Scripted(Training):
+    """Its validation accuracy is what a test says, and it stops after the step that a test says, 50 in the test."""
+
+    right: ClassVar[Mapping[int, int]] = {}
+    stop: ClassVar[int | None] = None
+    stretches: ClassVar[list[int]] = []
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        if self.global_step == self.stop:
+            raise Stopped
+        self.stretches.append(self.global_step)
+
+    def on_test_epoch_start(self) -> None:
+        super().on_test_epoch_start()
+        if self.stop == 50:
+            raise Stopped
+
+    def on_validation_epoch_end(self) -> None:
+        if self.right:
+            self._evaluated[1] = self._evaluated[2] * self.right[self.global_step] / 37
+        super().on_validation_epoch_end()
+
+
+Trained = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Train here with scripted accuracies; return what lasts of the record."""
+
+    def run(
+        place: Path, *overrides: str, right: Mapping[int, int] = FALLING, stop: int | None = None
+    ) -> dict[str, Any]:
+        for name, value in {"right": right, "stop": stop, "stretches": []}.items():
+            monkeypatch.setattr(Scripted, name, value)
+        places = [f"data.folder={folder}", f"runs={place / 'runs'}", f"records={place / 'records'}"]
+        cfg = compose([*SMALL, *places, *overrides])
+        return lasting(experiment.train(cfg, Scripted))
+
+    return run
+
+
+def stopped(trained: Trained, place: Path, stop: int = 40) -> Path:
+    """Stop a run after a validation; return the folder of its states."""
+    with pytest.raises(Stopped):
+        trained(place, stop=stop)
+    return next(place.rglob(LAST)).parent
+
+
+@pytest.fixture(scope="module")
+def unbroken() -> dict[str, dict[str, Any]]:
+    return {}
+
+
+@pytest.fixture
+def whole(unbroken: dict[str, Any], trained: Trained, tmp_path: Path) -> dict[str, Any]:
+    """What lasts of the record of a run that nothing broke, made once."""
+    if not unbroken:
+        unbroken |= trained(tmp_path / "whole")
+    assert unbroken["metrics"]["best_step"] == 20
+    return unbroken
+
+
+def test_a_time_limit_ends_after_a_stretch_and_the_run_goes_on(
+    folder: Path, trained: Trained, tmp_path: Path
+) -> None:
+    whole = trained(tmp_path / "whole", right={})
     limited = train(folder, tmp_path / "limited", 'trainer.max_time="0:00:00:00"')
     assert limited.returncode == 75, limited.stderr
     assert "is over at step 20 of 50" in limited.stderr
@@ -72,8 +153,182 @@ def test_a_time_limit_ends_after_a_stretch_and_the_run_goes_on(folder: Path, tmp
     goes_on = train(folder, tmp_path / "limited")
     assert goes_on.returncode == 0
     assert "goes on from its last validation" in goes_on.stderr
-    whole, resumed = (read_all(tmp_path / name / "records")[0] for name in ("whole", "limited"))
-    assert lasting(whole) == lasting(resumed)
+    (resumed,) = read_all(tmp_path / "limited" / "records")
+    assert lasting(resumed) == whole
+
+
+@pytest.mark.parametrize("right", [FALLING, PLATEAU], ids=["falling", "plateau"])
+def test_every_start_goes_on_from_the_newest_validation(
+    trained: Trained, whole: dict[str, Any], tmp_path: Path, right: Mapping[int, int]
+) -> None:
+    starts = []
+    for _ in (20, 40):
+        with pytest.raises(OutOfTime):
+            trained(tmp_path / "limited", 'trainer.max_time="0:00:00:00"', right=right)
+        starts += Scripted.stretches
+    record = trained(tmp_path / "limited", 'trainer.max_time="0:00:00:00"', right=right)
+    assert starts + Scripted.stretches == [0, 20, 40], "as many starts as there are stretches"
+    assert record["history"][0] == whole["history"][0]
+    assert (record == whole) == (right == FALLING)
+
+
+def test_a_run_stopped_while_it_is_tested_is_tested_again(
+    trained: Trained, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    stopped(trained, tmp_path, 50)
+    assert trained(tmp_path) == whole
+    assert Scripted.stretches == []
+    assert read_all(tmp_path / "records")[0].tokens_per_second > 0
+
+
+def test_a_run_that_was_moved_while_it_was_stopped_is_the_same_run(
+    trained: Trained, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved, and named by a link relative to another folder."""
+    states = stopped(trained, tmp_path / "first")
+    assert not [path.name for path in states.iterdir() if os.fsencode(tmp_path) in path.read_bytes()]
+    (tmp_path / "there" / "link").parent.mkdir()
+    (tmp_path / "there" / "link").symlink_to((tmp_path / "first").rename(tmp_path / "moved"))
+    monkeypatch.chdir(tmp_path / "there")
+    assert trained(Path("link")) == whole
+    assert Scripted.stretches == [40]
+
+
+def missing(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(torch.load(path, weights_only=True)["state_dict"]["w"].numpy()))] ^= 1
+    path.write_bytes(content)
+
+
+def changed(path: Path, **changes: Any) -> None:
+    torch.save(torch.load(path, weights_only=True) | changes, path)
+
+
+def foreign(path: Path) -> None:
+    points = torch.load(path, weights_only=True)["history"]["points"]
+    changed(path, history={"points": [point | {"validation_loss": 0.5} for point in points]})
+
+
+def of_another_shape(path: Path) -> None:
+    changed(path, state_dict={"w": torch.zeros(2)})
+
+
+def no_checkpoint(path: Path) -> None:
+    torch.save([1.0], path)
+
+
+def test_a_run_without_its_best_weights_says_so_and_begins_again(
+    trained: Trained, whole: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    states = stopped(trained, tmp_path)
+    (states / PREVIOUS).unlink()
+    cut(states / BEST)
+    with caplog.at_level(logging.WARNING):
+        assert trained(tmp_path) == whole
+    assert Scripted.stretches == [0, 20, 40]
+    assert str(states / BEST) in caplog.text
+
+
+def test_best_weights_that_get_lost_are_noticed_before_the_test_and_block_nothing(
+    trained: Trained, whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = SafeCheckpoints.save_checkpoint
+
+    def save(self: Any, checkpoint: Any, path: Path, storage_options: Any = None) -> None:
+        saved(self, checkpoint, path)
+        path.with_name(BEST).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(SafeCheckpoints, "save_checkpoint", save)
+    with pytest.raises(experiment.Refused, match=BEST):
+        trained(tmp_path)
+    assert read_all(tmp_path / "records") == []
+    monkeypatch.undo()
+    assert trained(tmp_path) == whole
+
+
+CONFIG = {"seed": 0, "trainer": {"accelerator": "cpu"}}
+WEIGHTS = {"w": torch.zeros(3)}
+
+
+def state(path: Path, *steps: int, best: int) -> None:
+    """Write a checkpoint whose history has these steps, one of them the best."""
+    path.parent.mkdir(exist_ok=True)
+    points = [{"step": step, "validation_accuracy": float(step == best)} for step in steps]
+    rest: dict[str, Any] = {"optimizer_states": [], "lr_schedulers": [], "loops": {}, "pieces": 1}
+    held = {"config": CONFIG, "history": {"points": points}, "state_dict": {"w": torch.randn(3)}}
+    torch.save(held | rest, path)
+
+
+@pytest.mark.parametrize(
+    ("held", "best"),
+    [(10, 10), (20, 20), (30, 30), (10, 30)],
+    ids=["old", "before", "last", "not yet written"],
+)
+def test_a_run_goes_on_with_the_best_weights_of_its_history_or_begins(
+    tmp_path: Path, held: int, best: int
+) -> None:
+    """Every combination of good, missing and broken states; best.ckpt holds step `held`."""
+    steps = {LAST: (10, 20, 30), PREVIOUS: (10, 20), BEST: tuple(range(10, held + 1, 10))}
+    for name, own in steps.items():
+        state(tmp_path / "good" / name, *own, best=best if best in own else 10)
+    damages = (None, missing, empty, cut, flipped, no_checkpoint, foreign, of_another_shape)
+    outcomes = set()
+    for number, kinds in enumerate(itertools.product((None, missing, cut), (None, missing, cut), damages)):
+        states = tmp_path / str(number)
+        shutil.copytree(tmp_path / "good", states)
+        good = dict(steps)
+        for name, damage in zip(steps, kinds, strict=True):
+            if damage:
+                damage(states / name)
+                del good[name]
+        found = checkpoints.begun(states, CONFIG, WEIGHTS)
+        newest = next((name for name in (LAST, PREVIOUS) if name in good), BEST)
+        wanted = tuple(range(10, (best if best in steps[newest] else 10) + 1, 10))
+        assert (found is not None) == (newest != BEST and wanted in good.values()), kinds
+        if found is not None:
+            assert found == states / newest, kinds
+            points = torch.load(found, weights_only=True)["history"]["points"]
+            assert checkpoints.unfit(states / BEST, points, WEIGHTS) == "", kinds
+        else:
+            assert not [name for name in (LAST, PREVIOUS) if (states / name).exists()], kinds
+        outcomes.add(found and found.name)
+    assert outcomes == {LAST, PREVIOUS, None} - ({PREVIOUS} if held == 30 else set())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"config": CONFIG | {"seed": 1}}, {"config": None}, {"state_dict": {"w": torch.zeros(2)}}]
+)
+def test_a_state_of_another_run_is_not_gone_on_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+) -> None:
+    path = tmp_path / LAST
+    state(path, 10, best=10)
+    state(tmp_path / BEST, 10, best=10)
+    held = torch.load(path, weights_only=True) | changes
+    torch.save({key: value for key, value in held.items() if value is not None}, path)
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.begun(tmp_path, CONFIG, WEIGHTS) is None
+    assert str(path) in caplog.text
+    assert not path.exists()
+
+
+def test_how_a_run_is_watched_may_change_while_it_lasts(tmp_path: Path) -> None:
+    state(tmp_path / LAST, 10, best=10)
+    state(tmp_path / BEST, 10, best=10)
+    more = CONFIG | {"trainer": {"accelerator": "cpu", "devices": 2, "progress": "none", "workers": 1}}
+    assert checkpoints.begun(tmp_path, more, WEIGHTS) is not None
 
 
 def killed_and_finished(folder: Path, place: Path, kills: int, *overrides: str) -> Any:

@@ -1,29 +1,32 @@
 """Checkpoints that outlive their writer: written aside, read back, renamed; the one before is kept until then."""
 
 import io
-import json
 import logging
 import os
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 
-from wise_lra.results.atomic import write_text
+from wise_lra.progress import History
+from wise_lra.results.atomic import write_bytes
+from wise_lra.stopping import OutOfTime
 
 log = logging.getLogger(__name__)
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
-CONFIG = "config.json"  # of the run that the states are of
 
-_ELSEWHERE = (
-    "devices",
-    "micro_batch",
-    "find_batch",
-    "mlp_chunk",
-    "compile",
-)  # of the trainer: others may follow
+Weights = Mapping[str, torch.Tensor]
+
+_KEYS = {"config", "history", "state_dict", "optimizer_states", "lr_schedulers", "loops", "pieces"}
+_ELSEWHERE = ("devices", "micro_batch", "find_batch", "mlp_chunk", "compile", "workers", "progress")
+"""Settings of the trainer that may change while a run lasts."""
 
 
 class SafeCheckpoints(TorchCheckpointIO):
@@ -41,7 +44,7 @@ class SafeCheckpoints(TorchCheckpointIO):
                 file.write(whole.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            if reason := fault(temporary):
+            if reason := _loaded(temporary)[1]:
                 raise OSError(f"read back broken ({reason})")
             if path.name == LAST and path.exists():
                 path.replace(path.with_name(PREVIOUS))
@@ -55,13 +58,42 @@ class SafeCheckpoints(TorchCheckpointIO):
             temporary.unlink(missing_ok=True)
 
 
-def fault(path: Path) -> str:
-    """Return why a checkpoint cannot be loaded, "" if it can."""
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a broken file makes pickle and zip raise is without limit
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-    return ""
+class Saving(Checkpoint):
+    """Writes the state at the end of every stretch, also as best.ckpt where its validation is the best so far.
+
+    The best is read from the history, which every state holds; a state holds no path. Raises OutOfTime, after the
+    state is written, once `limit` ("DD:HH:MM:SS", or None) has passed.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any], history: History, limit: str | None, steps: int
+    ) -> None:
+        self.folder, self.config, self.history, self.limit, self.steps = folder, config, history, limit, steps
+        days, hours, minutes, seconds = map(int, limit.split(":")) if limit else (0, 0, 0, 0)
+        self._end = time.monotonic() + ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep the configuration in the checkpoint."""
+        checkpoint["config"] = self.config
+
+    def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Write last.ckpt, then best.ckpt: a run killed between the two copies the first to the second."""
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+        if self.history.points[-1] is best(self.history.points):
+            trainer.save_checkpoint(self.folder / BEST, weights_only=False)
+        over = self.limit is not None and time.monotonic() >= self._end
+        if trainer.strategy.reduce_boolean_decision(over, all=False) and trainer.global_step < self.steps:
+            raise OutOfTime(
+                f"trainer.max_time={self.limit} is over at step {trainer.global_step} of {self.steps}; "
+                "the same command goes on from there"
+            )
+
+
+def best(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the first point of the best validation accuracy."""
+    return max(points, key=lambda point: point["validation_accuracy"])
 
 
 def newest(folder: Path) -> Path | None:
@@ -70,30 +102,77 @@ def newest(folder: Path) -> Path | None:
         path = folder / name
         if not path.exists():
             continue
-        if not (reason := fault(path)):
+        if not (reason := _loaded(path)[1]):
             return path
         log.warning("%s: broken (%s); going back to the one before", path, reason)
         path.unlink()
     return None
 
 
-def begun(folder: Path, config: dict[str, Any]) -> Path | None:
-    """Return the state that a run of this configuration goes on from, None if it begins.
+def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None:
+    """Return the state in `folder` that a run of this configuration goes on from, None if it begins.
 
-    States of another configuration are removed, and this one is noted; another number of devices is none.
+    It begins where no state can be loaded, where the state is of another configuration or version, where its
+    weights have other names or shapes than `weights`, and where best.ckpt is not the best of the state's history
+    and no state is. The reason is logged, and the states are removed.
     """
-    note, states = folder / CONFIG, folder / "checkpoints"
-    if note.exists() and _lasting(json.loads(note.read_text(encoding="utf-8"))) == _lasting(config):
-        return newest(states)
-    forget(states)
-    write_text(note, json.dumps(config, indent=1) + "\n")
+    if (state := newest(folder)) is None:
+        return None
+    found = _loaded(state)[0]
+    if not found.keys() >= _KEYS or _lasting(found["config"]) != _lasting(config):
+        reason = f"{state}: of another configuration or version"
+    elif not _alike(found["state_dict"], weights):
+        reason = f"{state}: of another model"
+    else:
+        points = found["history"]["points"]
+        reason = unfit(folder / BEST, points, weights)
+        if not reason:
+            return state
+        for source in (state, folder / PREVIOUS):
+            if not unfit(source, points, weights):
+                log.warning("%s; made again from %s", reason, source.name)
+                write_bytes(folder / BEST, source.read_bytes())
+                return state
+    log.warning("%s; the run begins again", reason)
+    forget(folder)
     return None
+
+
+def unfit(path: Path, points: Sequence[dict[str, Any]], weights: Weights) -> str:
+    """Return why a checkpoint is not that of the best of these validations, or not of such weights; "" if it is."""
+    found, reason = _loaded(path)
+    if reason:
+        return f"{path}: {reason}"
+    wanted = list(points[: points.index(best(points)) + 1])
+    whole = found.keys() >= _KEYS and found["history"]["points"] == wanted
+    if not whole or not _alike(found["state_dict"], weights):
+        return f"{path}: not of this run's best validation, at step {wanted[-1]['step']}"
+    return ""
 
 
 def forget(folder: Path) -> None:
     """Remove the states that a run would go on from; the best one stays."""
     for name in (LAST, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
+
+
+def _loaded(path: Path) -> tuple[dict[str, Any], str]:
+    """Return a checkpoint and "", or an empty one and why it cannot be loaded; its checksums are compared."""
+    if not path.exists():
+        return {}, "missing"
+    try:
+        with zipfile.ZipFile(path) as parts:  # torch does not look at the sums that it writes
+            if damaged := parts.testzip():
+                return {}, f"broken at {damaged}"
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a broken file makes pickle and zip raise is without limit
+        return {}, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return (found, "") if isinstance(found, dict) else ({}, f"holds a {type(found).__name__}")
+
+
+def _alike(weights: Weights, others: Weights) -> bool:
+    shapes, theirs = ({name: one.shape for name, one in some.items()} for some in (weights, others))
+    return shapes == theirs
 
 
 def _lasting(config: dict[str, Any]) -> dict[str, Any]:

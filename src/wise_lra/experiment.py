@@ -1,5 +1,6 @@
 """The composition root: from a checked configuration to a trained, tested and recorded run."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 
 from wise_lra import processes, trial
-from wise_lra.checkpoints import BEST, begun, forget
+from wise_lra.checkpoints import BEST, begun, best, forget, unfit
 from wise_lra.configuration import CONFIGS, compose, plain_dict
 from wise_lra.data.packed import read_manifest
 from wise_lra.data.prepare import prepare
@@ -27,6 +28,7 @@ from wise_lra.progress import peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.publication import publish
 from wise_lra.results import record as records
+from wise_lra.results.atomic import write_text
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.tracking import finish, is_wandb
@@ -58,7 +60,8 @@ def train(cfg: DictConfig, training: Callable[..., Training] = Training) -> Reco
     with claim(run.folder):
         if cfg.trainer.find_batch:
             run = replace(run, cfg=_with_micro_batch(cfg))
-        return processes.together(cfg.trainer.devices, _trained, run, _begun(run), training)
+        state = _begun(run, build_model(run.cfg))
+        return processes.together(cfg.trainer.devices, _trained, run, state, training)
 
 
 def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
@@ -73,9 +76,9 @@ def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
         )
     run = open_run(cfg)
     with claim(run.folder):
-        model, state = build_model(cfg), _begun(run)
-        fitted = fit(processes.Place(), run, model, state, ("train", "validation"), watchers)
-        accuracy = exact(fitted.best["validation_accuracy"], fitted.data.count("validation"))
+        model = build_model(cfg)
+        fitted = fit(processes.Place(), run, model, _begun(run, model), ("train", "validation"), watchers)
+        accuracy = exact(best(fitted.history.points)["validation_accuracy"], fitted.data.count("validation"))
         finish(fitted.logger, {"validation_accuracy": accuracy, "parameters": fitted.parameters})
         forget(run.folder / "checkpoints")
     return accuracy
@@ -122,9 +125,11 @@ def open_run(cfg: DictConfig) -> Run:
     return Run(cfg, prepared.folder, prepared.manifest)
 
 
-def _begun(run: Run) -> Path | None:
-    """Return the state that a stopped run goes on from, and say so."""
-    state = begun(run.folder, recorded_config(run.cfg))
+def _begun(run: Run, model: torch.nn.Module) -> Path | None:
+    """Return the state that a stopped run of this model goes on from, and say so."""
+    weights = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+    write_text(run.folder / "config.json", json.dumps(recorded_config(run.cfg), indent=1) + "\n")
+    state = begun(run.folder / "checkpoints", run.identity, weights)
     if state:
         log.info("%s: goes on from its last validation", run.name)
     return state
@@ -157,16 +162,21 @@ def _trained(
     cfg, started, begin = run.cfg, datetime.now(UTC), time.perf_counter()
     fitted = fit(place, run, build_model(cfg), state, training=training)
     module, data, trainer, logger = fitted.module, fitted.data, fitted.trainer, fitted.logger
-    recipe, history, best = module.recipe, fitted.history, fitted.best
+    recipe, history, chosen = module.recipe, fitted.history, best(fitted.history.points)
+    checkpoint = run.folder / "checkpoints" / BEST
     with ended(logger):
-        tested = trainer.test(module, datamodule=data, ckpt_path="best", weights_only=True, verbose=False)[0]
+        if reason := unfit(checkpoint, history.points, module.state_dict()):
+            raise Refused(f"{reason}; nothing was tested: the same command mends it or begins again")
+        tested = trainer.test(
+            module, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False
+        )[0]
     metrics = {
         "test_accuracy": exact(tested["test/accuracy"], data.count("test")),
         "test_loss": tested["test/loss"],
         "test_examples": data.count("test"),
-        "validation_accuracy": exact(best["validation_accuracy"], data.count("validation")),
-        "validation_loss": best["validation_loss"],
-        "best_step": best["step"],
+        "validation_accuracy": exact(chosen["validation_accuracy"], data.count("validation")),
+        "validation_loss": chosen["validation_loss"],
+        "best_step": chosen["step"],
     }
     device = trainer.strategy.root_device  # the module's own is the processor again by now
     peak = torch.tensor(peak_memory(device), dtype=torch.float64, device=device)

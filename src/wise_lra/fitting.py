@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from wise_lra import processes
 from wise_lra.allocator import keep_freed_memory
-from wise_lra.checkpoints import SafeCheckpoints
+from wise_lra.checkpoints import SafeCheckpoints, Saving
 from wise_lra.compilation import compile_in_place
 from wise_lra.configuration import plain_dict
 from wise_lra.data.module import DataModule
@@ -29,7 +28,6 @@ from wise_lra.predicting import Predicting
 from wise_lra.progress import History, Screen, Throughput
 from wise_lra.results.predictions import PREDICTIONS
 from wise_lra.run import Run, recorded_config
-from wise_lra.stopping import TimeLimit
 from wise_lra.tracking import finish, make_logger
 from wise_lra.training import Training
 
@@ -50,11 +48,6 @@ class Fitted:
     throughput: Throughput
     config: dict[str, Any]
     parameters: int
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The first point of the best validation accuracy, as the checkpoint."""
-        return max(self.history.points, key=lambda point: point["validation_accuracy"])
 
 
 def fit(
@@ -98,7 +91,8 @@ def fit(
     shown = config | {"parameters": parameters}
     logger = make_logger(plain_dict(cfg)["logger"], run.folder, run.wandb(), shown) if place.first else None
     predicting = [Predicting(run.folder / PREDICTIONS, data.chosen["test"])] if "test" in splits else []
-    trainer = _trainer(place, run, module, logger, [history, throughput, *predicting, *watchers])
+    saving = Saving(run.folder / "checkpoints", run.identity, history, cfg.trainer.max_time, recipe.steps)
+    trainer = _trainer(place, run, module, logger, [history, throughput, *predicting, *watchers, saving])
     with ended(logger):
         trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
     return Fitted(module, data, trainer, logger, history, throughput, config, parameters)
@@ -123,15 +117,6 @@ def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, wa
         screen = Screen(run.folder / "progress.json", run.name, recipe.steps, cfg.trainer.progress)
         pictures = WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False))
         watchers = [*watchers, pictures, screen]
-    checkpoint = ModelCheckpoint(
-        run.folder / "checkpoints",
-        filename="best",
-        monitor="validation/accuracy",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    limit = [TimeLimit(cfg.trainer.max_time, recipe.steps)] if cfg.trainer.max_time else []
     _silence()
     # submitit requeues; Lightning, which would too, is to leave the signals alone
     cluster = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
@@ -147,7 +132,7 @@ def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, wa
         log_every_n_steps=max(1, recipe.validate_every // 10),
         logger=logger or False,
         profiler=_Unprofiled(),
-        callbacks=[*watchers, GradientNorms(), *limit, checkpoint],
+        callbacks=[*watchers, GradientNorms()],
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -177,7 +162,7 @@ def _silence() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
-        ".*exists and is not empty.*",  # a resumed run's folder
+        ".*exists and is not empty.*",  # the folder of a resumed run's curves
         ".*GPU available but not used.*",  # trainer=cpu was asked for
         ".*LeafSpec.*",  # Lightning's own use of torch's pytree
         ".*`srun` command is available.*",  # a run begun by hand on a machine of a cluster

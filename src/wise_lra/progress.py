@@ -32,8 +32,6 @@ class History(Callback):
         self.points: list[dict[str, Any]] = []
         self.seconds = {"train": 0.0, "validation": 0.0, "test": 0.0}
         self.seconds_before = 0.0
-        self.steps_here = 0
-        self.seconds_here = 0.0
         self._sums = torch.zeros(3)
         self._rate = 0.0
         self._begin = 0.0
@@ -68,8 +66,6 @@ class History(Callback):
         """Stop the clock of the stretch, start that of the validation."""
         now = self._now(module)
         self.seconds["train"] += now - self._begin
-        self.seconds_here += now - self._begin
-        self.steps_here += int(self._sums[2])
         self._begin = now
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -111,8 +107,8 @@ class Throughput(Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """Training tokens a second, validation left out, of all devices since this start."""
-        return self.tokens * self.history.steps_here / max(1e-9, self.history.seconds_here)
+        """Training tokens a second, validation left out, of all devices, since the first step."""
+        return self.tokens * self.history.points[-1]["step"] / max(1e-9, self.history.seconds["train"])
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Send both to the loggers."""

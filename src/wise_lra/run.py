@@ -84,6 +84,11 @@ class Run:
             parts.append(BLACK_IS_PADDING)
         return ", ".join(parts)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a stopped run must still have when it goes on: the recorded configuration, and the same data."""
+        return recorded_config(self.cfg) | {"sha256": self.manifest["sha256"]}
+
     def wandb(self) -> dict[str, Any]:
         """Return what W&B files it under; the id is the same when a stopped run goes on."""
         digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]
