@@ -8,6 +8,11 @@ then a page and pictures from it. A case is done if measured on the same sources
 options; --fresh measures all anew.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 import time

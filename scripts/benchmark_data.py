@@ -4,6 +4,11 @@ python scripts/benchmark_data.py --seconds 5
 Rates are of this machine as it is now; a ratio compares two of them measured one after the other.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import os
 import tempfile

@@ -3,6 +3,11 @@
 python scripts/build_tfds.py image /folder/of/archives --out ~/tensorflow_datasets
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from pathlib import Path

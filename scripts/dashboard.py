@@ -6,6 +6,11 @@
 The specification needs no account; saving it does: an API key in WANDB_API_KEY or from `wandb login`.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import json
 import sys

@@ -7,6 +7,11 @@
 An answer is a line a class with its probability, the likeliest first.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from pathlib import Path

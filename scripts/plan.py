@@ -4,6 +4,11 @@ python scripts/plan.py --preset paper --tasks text,image --seeds 0..4 recipe.ste
 Hours come from records of the same preset, model and device, else from a minute of training steps on made-up data.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from collections.abc import Sequence

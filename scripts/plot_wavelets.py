@@ -8,6 +8,11 @@ wavelet functions, frequency responses, reconstruction error by level, energy of
 is the model as the run's seed made it, after is its best checkpoint.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import json
 import sys

@@ -4,6 +4,11 @@ python scripts/prepare_data.py --tasks image,text --archives /folder/of/archives
 python scripts/prepare_data.py show task=pathfinder        saves a picture; of text it prints some
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from pathlib import Path
@@ -27,10 +32,7 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    try:
-        done = {task: found for task in wanted if (found := prepared(wanted[task], console, chosen.verify))}
-    except KeyboardInterrupt:
-        return 130
+    done = {task: found for task in wanted if (found := prepared(wanted[task], console, chosen.verify))}
     if chosen.verb == "show":
         for task, found in done.items():
             show(wanted[task], found.folder, chosen.split, chosen.count, console)

@@ -5,6 +5,11 @@ make report RECORDS=results/reference    of the records that the project keeps i
 python scripts/report.py --screenshot docs/report.png    a picture of it, by Chromium
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import io
 import shutil

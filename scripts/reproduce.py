@@ -3,6 +3,11 @@
 python scripts/reproduce.py --preset quick --tasks image,text --seeds 0..4 recipe.steps=400
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import os
 import subprocess

@@ -1,5 +1,10 @@
 """Print how the cells of a preset stand: done with test accuracy, running, failed, stopped, missing."""
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from pathlib import Path

@@ -3,6 +3,11 @@
 README.md shows another set of records: those in results/reference, which the project keeps in git.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import os
 import shutil

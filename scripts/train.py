@@ -23,6 +23,11 @@ Often changed (KEY=VALUE):
   --cfg job                  print the composed configuration and stop; see also hydra --hydra-help
 """
 
+from wise_lra.stopping import GivenUp, OutOfTime, end_quietly, interruptible
+
+if __name__ == "__main__":
+    end_quietly()
+
 import logging
 import os
 import sys
@@ -73,7 +78,6 @@ def attempt(cfg: DictConfig) -> Outcome:
     # Here, for torch and Lightning take seconds to import.
     from wise_lra.experiment import Refused, train, validate
     from wise_lra.grid import AlreadyRunning
-    from wise_lra.stopping import GivenUp, OutOfTime, interruptible
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -155,8 +159,6 @@ def hydra_main() -> int:
         job()
     except (ConfigurationError, HydraException, OmegaConfBaseException) as error:
         return failed(error, 2)
-    except KeyboardInterrupt:
-        return 130
     return 0
 
 

@@ -5,6 +5,11 @@
 Needs tmux, in whose terminal the viewer is started, looked at and ended.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import io
 import shlex

@@ -7,6 +7,11 @@ line that runs an agent is printed; else the YAML is written, for `wandb sweep` 
 runs has test=false: as in any search, test data are not read. W&B has no first trials: it draws from the start.
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import sys
 from pathlib import Path

@@ -4,6 +4,11 @@ make wandb-sync
 python scripts/wandb_sync.py --list
 """
 
+from wise_lra.stopping import end_quietly
+
+if __name__ == "__main__":
+    end_quietly()
+
 import argparse
 import os
 import subprocess

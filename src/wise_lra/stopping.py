@@ -1,11 +1,14 @@
-"""How a run is stopped from outside, by a signal or by its time limit, so that it can go on later."""
+"""How a process is stopped by a signal or its time limit, so that it can go on later. Imports nothing large."""
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class OutOfTime(RuntimeError):
@@ -16,18 +19,49 @@ class GivenUp(RuntimeError):
     """The search that began the run sees that it comes to nothing."""
 
 
+def end_quietly() -> None:
+    """Let Ctrl-C, SIGTERM and SIGUSR1 end this script with status 128 + signal, without a traceback.
+
+    Called before the imports that take seconds. While a module is imported the process ends at once, for a library
+    may make anything of an exception there; else KeyboardInterrupt is raised. A signal that is ignored stays so.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        while frame is not None:
+            if frame.f_globals.get("__name__") == "importlib._bootstrap":
+                os._exit(128 + number)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    def show(*error: Any) -> None:
+        if came:
+            raise SystemExit(128 + came[0])
+        sys.__excepthook__(*error)
+
+    _handle(interrupt)
+    sys.excepthook = show
+
+
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Make SIGTERM and SIGUSR1 end this block as Ctrl-C does; yield the list of those that came."""
+    """Make SIGTERM and SIGUSR1 end this block as Ctrl-C does; yield the list of the signals that came."""
     came: list[int] = []
 
     def interrupt(number: int, _: FrameType | None) -> None:
         came.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    before = _handle(interrupt)
     try:
         yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:
+    """Set the handler of the signals that are not ignored; return those from before."""
+    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
