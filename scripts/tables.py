@@ -16,35 +16,46 @@ from pathlib import Path
 
 from wise_lra.plots.learning import learning_curves, svg
 from wise_lra.results import latex, markdown, spreadsheet, tables
-from wise_lra.results.atomic import write_text
+from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import Numbers, read_published
 from wise_lra.results.record import Record, read_all
+from wise_lra.results.stored import one_line, skipped
 
 
 def main() -> int:
-    """Return 0; 1 if --check finds a stale file; 2 if a file cannot be read or README lacks the markers."""
+    """Return 0; 1 if --check finds a stale file; 2 if a file cannot be read or written or README lacks the markers.
+
+    A record that cannot be read is named and left out; --adopt and --check refuse it, for a reference is whole.
+    """
     options = parse_options()
+    faults: list[str] = []
     try:
         numbers = read_published(options.published)
         if options.check:
-            return check(front(options.reference, numbers, options.readme))
-        records = read_all(options.records)
+            return check(front(read_all(options.reference), numbers, options.reference, options.readme))
+        records = read_all(options.records, None if options.adopt else faults)
+        known = dict.fromkeys((*tables.PRESETS, *(record.preset for record in records)))
+        if options.preset and options.preset not in known:
+            raise ValueError(
+                f"--preset {options.preset}: no records of it under {options.records}; "
+                f"expected one of {', '.join(known)}"
+            )
         if options.adopt:
-            adopt(records, options.reference)
-            files = front(options.reference, numbers, options.readme)
+            adopt(records, options, numbers)
         else:
-            files = pages(records, numbers, options.out)
+            for path, text in pages(records, numbers, options.out).items():
+                write_text(path, text)
     except (ValueError, OSError) as error:
-        print(f"tables: {error}", file=sys.stderr)
+        print(f"tables: {one_line(error)}", file=sys.stderr)
         return 2
-    for path, text in files.items():
-        write_text(path, text)
     presets = (options.preset,) if options.preset else tables.PRESETS
     shown = [record for record in records if record.preset in presets]
     show(shown, numbers)
     if not shown:
         print(f"No records under {options.records}: `make reproduce-lra` makes them; until then, dashes.")
-    return 0
+    for line in skipped(faults):
+        print(line, file=sys.stderr)
+    return 2 if faults else 0
 
 
 def parse_options() -> argparse.Namespace:
@@ -76,14 +87,14 @@ def pages(records: list[Record], numbers: Numbers, out: Path) -> dict[Path, str]
     }
 
 
-def front(reference: Path, numbers: Numbers, readme: Path) -> dict[Path, str]:
-    """Return README with the table of the reference, the page it links to, and the learning curves.
+def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path) -> dict[Path, str]:
+    """Return README with the table of the reference's records, the page it links to, and the learning curves.
 
     README shows `tables.FRONT`, and all presets as long as that one has no records.
 
-    Raises ValueError or OSError if a record cannot be read or README cannot take the table.
+    Raises ValueError or OSError if README cannot take the table.
     """
-    built = tables.build_all(read_all(reference), numbers)
+    built = tables.build_all(records, numbers)
     page = reference / "TABLE.md"
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     shown = [table for table in built if table.preset == tables.FRONT] or built
@@ -99,15 +110,44 @@ def front(reference: Path, numbers: Numbers, readme: Path) -> dict[Path, str]:
     return {readme: text, page: markdown.page(built), **curves}
 
 
-def adopt(records: list[Record], reference: Path) -> None:
-    """Copy the records of the true presets to the reference, in place of all that it has of these presets."""
+def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) -> None:
+    """Put the records of the true presets into the reference, in place of all that it has of these presets.
+
+    The new reference is written whole beside the old one, then takes its name: if a write fails, the old one stays.
+    Raises ValueError or OSError.
+    """
     own = [record for record in records if record.preset in tables.PRESETS]
     if dirty := [record for record in own if record.dirty]:
         print(f"note: {len(dirty)} records were made with uncommitted changes", file=sys.stderr)
-    for preset in {record.preset for record in own}:
-        shutil.rmtree(reference / preset, ignore_errors=True)
-    for record in own:
-        record.write(reference)
+    reference = options.reference
+    new, old = (reference.with_name(f".{reference.name}.{name}") for name in ("new", "old"))
+    if old.exists() and not reference.exists():  # the process ended between the two renames below
+        old.replace(reference)
+    try:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+        if reference.exists():
+            shutil.copytree(reference, new)
+        for preset in {record.preset for record in own}:
+            shutil.rmtree(new / preset, ignore_errors=True)
+        for record in own:  # as it is, with fields that this version does not know
+            write_bytes(record.path(new), record.path(options.records).read_bytes())
+        faults: list[str] = []
+        files = front(read_all(new, faults), numbers, reference, options.readme)
+        if faults:
+            raise ValueError(faults[0].replace(str(new), str(reference)))
+        readme = files.pop(options.readme)
+        for path, text in files.items():
+            write_text(new / path.relative_to(reference), text)
+        write_text(options.readme, readme)
+        if reference.exists():
+            reference.replace(old)
+        new.replace(reference)
+    finally:
+        if not reference.exists() and old.exists():
+            old.replace(reference)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def check(files: dict[Path, str]) -> int:

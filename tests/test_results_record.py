@@ -196,7 +196,7 @@ def _without(text: str, key: str) -> str:
         (lambda text: text.replace('"schema": 1', '"schema": 9'), "schema=9: expected 1"),
         (lambda text: _without(text, "schema"), "schema=None"),
         (lambda text: _without(text, "device"), r"missing here: \['device'\]"),
-        (lambda text: text.replace('"device"', '"gadget"'), r"unknown: \['gadget'\]"),
+        (lambda text: text.replace('"device"', '"gadget"'), r"missing here: \['device'\]"),
         (lambda text: text.replace('"seed": 0', '"seed": 7'), "holds the record of .*seed7.json"),
     ],
 )

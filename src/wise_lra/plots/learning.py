@@ -32,7 +32,8 @@ def learning_curves(columns: Sequence[Column]) -> Figure:
             for record in column.records:
                 if record.backbone == backbone and record.attention in ("softmax", "none"):
                     for point in record.history:
-                        points[point["step"]].append(100 * point["validation_accuracy"])
+                        if point.get("validation_accuracy") is not None:
+                            points[point["step"]].append(100 * point["validation_accuracy"])
             steps = sorted(points)
             means = [sum(points[step]) / len(points[step]) for step in steps]
             panel.plot(steps, means, color=colour, label=backbone, linewidth=1.6)

@@ -16,6 +16,7 @@ def write_bytes(path: Path, content: bytes, overwrite: bool = True, durable: boo
 
     With `durable` it is on disk when this returns, as a record must be and a sign of progress need not.
     Raises FileExistsError if `path` exists and `overwrite` is false; of several writers at once one wins.
+    Raises OSError, which names `path`, where disk or folder cannot take it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -29,6 +30,9 @@ def write_bytes(path: Path, content: bytes, overwrite: bool = True, durable: boo
             _claim(temporary, path)
         else:
             temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # a full disk's error names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     if durable:

@@ -57,15 +57,16 @@ def read_published(folder: Path | str) -> dict[tuple[str, str, str], Published]:
     """
     numbers: dict[tuple[str, str, str], Published] = {}
     for path in sorted(Path(folder).glob("*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            if missing := {"source", "model", "space", *TASKS} - set(rows.fieldnames or ()):
-                raise ValueError(f"{path}: the columns {sorted(missing)} are missing from its first line")
-            for line, row in enumerate(rows, start=2):
-                try:
+        line = 1
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = csv.DictReader(file)
+                if missing := {"source", "model", "space", *TASKS} - set(rows.fieldnames or ()):
+                    raise ValueError(f"the columns {sorted(missing)} are missing")
+                for line, row in enumerate(rows, start=2):
                     numbers |= _cells(row)
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {line}: {error}") from error
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
     return numbers
 
 

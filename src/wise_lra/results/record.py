@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from wise_lra.results.atomic import write_text
+from wise_lra.results.stored import one_line, printable, read_json
 
 SCHEMA = 1
 SLUG = re.compile(r"[A-Za-z0-9_-]+")
@@ -82,19 +84,32 @@ class Record:
             _expect(isinstance(value, dict), name, value, "a mapping")
             for key in keys:
                 _expect(key in value, name, value, f"the key {key!r}, with {', '.join(keys)}")
-        for name in ("protocol", "device", "precision", "data.source", "data.sha256"):
+        for name in ("protocol", "device", "precision", "commit", "data.source", "data.sha256"):
             _expect_text(name, self._at(name))
-        for name in ("seed", "steps", "parameters"):
+        for name in ("seed", "steps", "parameters", "metrics.best_step", "budget.examples"):
             _expect_count(name, self._at(name), 0)
         for name in ("budget.steps", "budget.batch_size", "data.length", "metrics.test_examples"):
             _expect_count(name, self._at(name), 1)
-        _expect(isinstance(self.data["counts"], dict), "data.counts", self.data["counts"], "a mapping")
+        for name in ("versions", "config", "data.counts"):
+            _expect(isinstance(self._at(name), dict), name, self._at(name), "a mapping")
         for split in SPLITS:
             _expect_count(f"data.counts.{split}", self.data["counts"].get(split), 1)
         for name in ("metrics.test_accuracy", "metrics.validation_accuracy", "data.majority"):
             _expect_share(name, self._at(name))
-        for name in ("seconds.total", "tokens_per_second"):
+        for name in (*(f"seconds.{phase}" for phase in KEYS["seconds"]), "tokens_per_second"):
             _expect_amount(name, self._at(name))
+        for name in ("metrics.test_loss", "metrics.validation_loss"):
+            _expect_number(name, self._at(name))
+        if self.peak_memory_bytes is not None:
+            _expect_count("peak_memory_bytes", self.peak_memory_bytes, 0)
+        if self.wandb_id is not None:
+            _expect_text("wandb_id", self.wandb_id)
+        _expect(isinstance(self.history, list), "history", self.history, "a list")
+        for point in self.history:
+            _expect(isinstance(point, dict), "history", point, "a mapping for each validation")
+            _expect_count("history.step", point.get("step"), 0)
+            for name, value in point.items():
+                _expect_number(f"history.{name}", value)
         for name in ("started", "finished"):
             _expect_utc(name, getattr(self, name))
 
@@ -137,50 +152,78 @@ class Record:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
-        """Build a record of a parsed JSON object; ValueError names an unknown, missing or bad field."""
-        known = {field.name for field in dataclasses.fields(cls)}
+        """Build a record of a parsed JSON object; ValueError names a missing or bad field.
+
+        Fields that this version does not know are left out; a missing one that has a default takes it.
+        """
         _expect(
             mapping.get("schema") == SCHEMA, "schema", mapping.get("schema"), f"{SCHEMA}, of this version"
         )
-        if set(mapping) != known:
-            missing, unknown = sorted(known - set(mapping)), sorted(set(mapping) - known)
-            raise ValueError(f"a record has other fields; missing here: {missing}, unknown: {unknown}")
-        return cls(**mapping)
+        fields = dataclasses.fields(cls)
+        required = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if missing := sorted(required - set(mapping)):
+            raise ValueError(f"a record has more fields; missing here: {missing}")
+        return cls(**{field.name: mapping[field.name] for field in fields if field.name in mapping})
 
 
 def read(path: Path | str) -> Record:
-    """Read one record; ValueError names the file if it is not a whole record of this schema."""
+    """Read one record. Raises OSError, and ValueError naming the file if it is not a record of this schema."""
+    parsed = read_json(Path(path), "a record")
     try:
-        parsed = json.loads(Path(path).read_text(encoding="utf-8"))
-        _expect(isinstance(parsed, dict), "record", type(parsed).__name__, "a JSON object")
         return Record.from_mapping(parsed)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: not a record: {error}") from error
 
 
-def read_all(root: Path | str) -> list[Record]:
+def read_all(root: Path | str, faults: list[str] | None = None) -> list[Record]:
     """Read every record under `root`, in the order of their paths; a folder that is not there holds none.
 
-    Raises ValueError naming a file that is corrupt, of another schema, or not where its contents belong (a
-    copy under another name would count one run twice).
+    Raises OSError or ValueError naming a file that is corrupt, of another schema, or not where its contents belong
+    (a copy under another name would count one run twice). With `faults` such a file is left out, and the error goes
+    there as a line.
     """
-    records = []
-    for path in sorted(Path(root).rglob("*.json")):
-        record = read(path)
-        if path != record.path(root):
-            raise ValueError(f"{path}: holds the record of {record.path(root)}; move it there or remove it")
-        records.append(record)
+    records: list[Record] = []
+
+    def refuse(error: Exception) -> None:
+        if faults is None:
+            raise error
+        faults.append(one_line(error))
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            refuse(error)
+
+    for path in sorted(
+        Path(folder, name)
+        for folder, folders, files in os.walk(root, onerror=unread)
+        for name in (*folders, *files)
+        if name.endswith(".json")
+    ):
+        try:
+            record = read(path)
+            if path != record.path(root):
+                raise ValueError(
+                    f"{path}: holds the record of {record.path(root)}; move it there or remove it"
+                )
+            records.append(record)
+        except (ValueError, OSError) as error:
+            refuse(error)
     return records
 
 
 def _plain(field: str, value: Any) -> Any:
-    """Return `value` as JSON would give it back: lists for tuples, None for NaN; TypeError if it cannot."""
+    """Return `value` as JSON would give it back: lists for tuples, None for NaN; TypeError if it cannot.
+
+    Of texts, which tables and terminals show, control characters become escapes.
+    """
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, (str, int)):
+    if isinstance(value, str):
+        return printable(value)
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(f"{field}.{key}", item) for key, item in value.items()}
+        return {printable(str(key)): _plain(f"{field}.{key}", item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(field, item) for item in value]
     raise TypeError(
@@ -209,12 +252,16 @@ def _expect_text(name: str, value: Any) -> None:
 
 
 def _expect_count(name: str, value: Any, least: int) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    _expect(ok, name, value, f"an integer, {least} or more")
+    ok = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
+    _expect(ok, name, value, f"an integer, {least} or more and below 2**63")
 
 
 def _expect_amount(name: str, value: Any) -> None:
     _expect(_is_number(value) and value >= 0, name, value, "a number, 0 or more")
+
+
+def _expect_number(name: str, value: Any) -> None:
+    _expect(value is None or _is_number(value), name, value, "a number, or null")
 
 
 def _expect_share(name: str, value: Any) -> None:
@@ -230,4 +277,6 @@ def _expect_utc(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    )

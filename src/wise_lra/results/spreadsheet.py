@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -17,6 +18,7 @@ _PUBLISHED = ("published", "published_source", "difference")
 _GAIN = ("gain", "gain_low", "gain_high", "gain_seeds")  # over vanilla, at equal seeds
 _COST = ("parameters", "seconds", "tokens_per_second", "peak_memory_bytes")
 _SETTING = ("steps", "batch_size", "length", "protocol", "data_sha256")
+_FORMULA = re.compile(r"[=@\t\r\n＝＋－＠]|[+-](?!\d+(\.\d+)?\Z)")  # noqa: RUF001
 FIELDS = (*_AXES, *_RESULT, *_PUBLISHED, *_GAIN, *_COST, *_SETTING)
 
 
@@ -30,8 +32,16 @@ def to_csv(tables: Sequence[Table]) -> str:
             for column, majority, cell in zip_longest(table.columns, table.majority, row.cells):
                 if cell.ours:
                     axes = {"preset": table.preset, "backbone": row.backbone, "attention": row.attention}
-                    writer.writerow(axes | _numbers(cell.ours, cell, majority) | _place(column))
+                    values = axes | _numbers(cell.ours, cell, majority) | _place(column)
+                    writer.writerow({field: _no_formula(value) for field, value in values.items()})
     return buffer.getvalue()
+
+
+def _no_formula(value: Value) -> Value:
+    """Return a text that a spreadsheet would take for a formula with an apostrophe before it; numbers stay."""
+    if isinstance(value, str) and _FORMULA.match(value):
+        return f"'{value}"
+    return value
 
 
 def _numbers(ours: Interval, cell: Cell, majority: float | None) -> dict[str, Value]:

@@ -1,0 +1,79 @@
+"""What comes from disk is data: JSON within limits, and text that a terminal shows but does not obey."""
+
+import json
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+MOST_BYTES = 1 << 24
+MOST_LEVELS = 32
+_MOST_SHOWN = 600  # characters of an error
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Return the JSON object in a file, which should be `what` ("a record").
+
+    Raises OSError, and ValueError naming the file where it is no JSON object, has a key twice, is nested deeper
+    than MOST_LEVELS or larger than MOST_BYTES, or is no regular file.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        raise ValueError(f"{path}: not {what}: expected a file of at most {MOST_BYTES} bytes")
+    try:
+        found = json.loads(
+            path.read_text(encoding="utf-8"), object_pairs_hook=_unique, parse_constant=_not_finite
+        )
+        _check_depth(found)
+        if not isinstance(found, dict):
+            raise ValueError(f"{type(found).__name__}: expected a JSON object")
+    except RecursionError:
+        raise ValueError(f"{path}: not {what}: nested deeper than {MOST_LEVELS} levels") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not {what}: {error}") from None
+    return found
+
+
+def printable(text: str) -> str:
+    """Return text with an escape (\\x1b) for each character that controls a terminal or shows nothing."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(error: Exception | str) -> str:
+    """Return an error as one line that is safe to print; of a very long one the middle is left out."""
+    text = printable(" ".join(str(error).split()))
+    half = _MOST_SHOWN // 2
+    return text if len(text) <= _MOST_SHOWN else f"{text[:half]} ... {text[-half:]}"
+
+
+def skipped(faults: Sequence[str]) -> list[str]:
+    """Return a line for each fault, and last how many files were left out; [] without faults."""
+    return [*faults, f"skipped {len(faults)}, named above; the others are shown"] if faults else []
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise ValueError(f"{constant}: expected a finite number")
+
+
+def _check_depth(found: Any) -> None:
+    level = [found]
+    for _ in range(MOST_LEVELS):
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    if level:
+        raise RecursionError
