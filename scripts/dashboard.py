@@ -19,6 +19,7 @@ from typing import Any
 
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import read_published
+from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.results.tables import PRESETS, build
 
@@ -64,7 +65,10 @@ def built(options: argparse.Namespace, entity: str) -> dict[str, Any]:
     """Return the workspace and the report. Raises ValueError where no record tells of a run that W&B has."""
     from wise_lra.dashboards import by_task, report, workspace  # here: W&B takes seconds to import
 
-    records = read_all(options.records)
+    faults: list[str] = []
+    records = read_all(options.records, faults)
+    for line in skipped(faults):
+        print(line, file=sys.stderr)
     here = [name for name in PRESETS if any(record.preset == name for record in records)]
     preset = options.preset or (here or ["quick"])[0]
     own = [record for record in records if record.preset == preset]
@@ -89,7 +93,7 @@ def entity() -> str:
 
 def failed(error: Exception, status: int) -> int:
     """Print an error in a line; return the status."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return status
 
 

@@ -23,6 +23,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder, or its record")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="the record of a folder that was moved")
     parser.add_argument("--split", choices=("validation", "test"), default="test", help="what to measure on")
     parser.add_argument("--data", type=Path, default=Path("data"), help="where prepared data are looked for")
     asked = parser.add_mutually_exclusive_group()
@@ -34,7 +35,9 @@ def main() -> int:
     try:
         return answer(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        from wise_lra.results.reading import one_line
+
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 
@@ -42,7 +45,7 @@ def answer(options: argparse.Namespace) -> int:
     """Measure or predict."""
     from wise_lra import evaluation  # here: torch takes seconds to import
 
-    run = evaluation.load(options.run)
+    run = evaluation.load(options.run, options.record)
     if options.text is not None:
         run.expects("--text", "text")
         content = sys.stdin.buffer.read() if options.text == "-" else Path(options.text).read_bytes()
@@ -58,7 +61,7 @@ def answer(options: argparse.Namespace) -> int:
             print(note, file=sys.stderr)
     elif options.listops is not None:
         run.expects("--listops", "listops")
-        tokens, value = evaluation.of_listops(options.listops)
+        tokens, value = evaluation.of_listops(options.listops, run.task)
         documents = [tokens]
         print(f"true value {value}")
     else:

@@ -34,6 +34,7 @@ from wise_lra.grid.forecast import (
 )
 from wise_lra.grid.places import jobs, places, preset_for
 from wise_lra.grid.wishes import Wishes
+from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
 
@@ -42,15 +43,15 @@ MEASURES = ("auto", "1", "0")
 
 
 def main() -> int:
-    """Return 0; 2 on an option or a setting that is not known."""
+    """Return 0; 2 on an option or setting that is not known, or where records cannot be read: they are named."""
     options = parse_options()
     try:
         if (options.measure or "auto") not in MEASURES:
             raise ValueError(f"measure={options.measure!r}: expected one of {', '.join(MEASURES)}")
         names = {"preset": known("preset")} | {axis: known(axis.removesuffix("s")) for axis in AXES}
         return planned(options, Wishes.parsed(vars(options), names))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 
@@ -61,7 +62,8 @@ def planned(options: argparse.Namespace, wishes: Wishes) -> int:
     gpus, here = aside(device, 1)
     preset, _ = preset_for(wishes.preset, gpus)
     grid, cfgs = composed(preset, wishes, options.overrides)
-    records = [record for folder in options.records for record in read_all(folder)]
+    faults: list[str] = []
+    records = [record for folder in options.records for record in read_all(folder, faults)]
     wanted = options.device or here
     taken = {} if options.measure == "1" else recorded(grid, records, wanted)
     missing = [key for key in cfgs if key not in taken]
@@ -74,7 +76,9 @@ def planned(options: argparse.Namespace, wishes: Wishes) -> int:
     rows = forecast(grid, done, taken, measured)
     at_a_time = len(places(gpus, jobs(options.jobs)))
     show(rows, f"preset={preset} on {wanted}", at_a_time)
-    return 0
+    for line in skipped(faults):
+        print(line, file=sys.stderr)
+    return 2 if faults else 0
 
 
 def composed(

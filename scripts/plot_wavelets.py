@@ -14,18 +14,17 @@ if __name__ == "__main__":
     end_quietly()
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from wise_lra.configuration import stored
 from wise_lra.data.packed import PackedSplit, read_manifest
-from wise_lra.experiment import build_model
+from wise_lra.evaluation import built, restored, untrained
 from wise_lra.plots import (
     banks,
     draw_energies,
@@ -38,6 +37,7 @@ from wise_lra.plots import (
     responses,
     save,
 )
+from wise_lra.results.reading import one_line, read_json
 from wise_lra.wavelets import FixedBank
 
 EXAMPLES = 32
@@ -57,7 +57,7 @@ def main() -> int:
         else:
             written = draw_run(options.run, options.data, options.out or options.run / "wavelets")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     for path in written:
         print(path)
@@ -125,14 +125,11 @@ def loaded(run: Path) -> tuple[DictConfig, torch.nn.Module, torch.nn.Module]:
                 f"{run}: no trained run there ({file.relative_to(run)} is missing); expected a folder "
                 "results/runs/<preset>/<task>/<backbone>/<attention>/seed<k>"
             )
-    cfg = OmegaConf.create(json.loads(note.read_text(encoding="utf-8")))
-    assert isinstance(cfg, DictConfig)
-    before, after = build_model(cfg), build_model(cfg)
+    cfg = stored(read_json(note, "a run's configuration"), note)
+    after = restored(cfg, best)
     if not banks(after):
         raise NothingToDraw(f"{run}: backbone={cfg.backbone.name} has no wavelets; expected one of wise_*")
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    after.load_state_dict({key.removeprefix("model."): value for key, value in state.items()})
-    return cfg, before, after
+    return cfg, untrained(cfg), after
 
 
 def examples(cfg: DictConfig, run: Path, data: Path) -> tuple[Any, Any, str]:
@@ -145,7 +142,7 @@ def examples(cfg: DictConfig, run: Path, data: Path) -> tuple[Any, Any, str]:
         except ValueError:  # prepared by another version
             continue
         if (facts["variant"], facts["protocol"]) == (variant, cfg.data.protocol):
-            split = PackedSplit(manifest.parent, "validation", instantiate(cfg.task))
+            split = PackedSplit(manifest.parent, "validation", built(cfg, "task"))
             batch = split.batch(np.arange(min(EXAMPLES, len(split))), cfg.task.length)
             return batch.tokens, batch.mask, f"{len(batch.labels)} validation examples of {manifest.parent}"
     documents = (2,) if cfg.task.documents == 2 else ()

@@ -21,6 +21,7 @@ from rich.text import Text
 from wise_lra.bars import bars
 from wise_lra.configuration import TASKS
 from wise_lra.grid.places import preset_for
+from wise_lra.results.reading import one_line, printable
 
 
 def main() -> int:
@@ -99,7 +100,7 @@ def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:
                 verify(found.folder)
             return found
         except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {one_line(error)}", file=sys.stderr)
             return None
 
 
@@ -121,13 +122,14 @@ def summary(manifests: dict[str, dict[str, Any]]) -> Table:
     for task, manifest in manifests.items():
         name = f"{task} ({manifest['variant']})" if manifest["variant"] else task
         rejected = ", ".join(f"{count} {reason}" for reason, count in manifest["rejected"].items()) or "none"
-        cells = [name, manifest["source"], rejected, manifest["sha256"][:16], f"{manifest['seconds']:,.1f}"]
+        texts = [name, manifest["source"], rejected, manifest["sha256"][:16], f"{manifest['seconds']:,.1f}"]
+        cells = [Text(printable(text)) for text in texts]
         for split, facts in manifest["splits"].items():
             labels, lengths = facts["labels"], facts["lengths"]
             shares = f"{min(labels) / sum(labels):.1%} to {max(labels) / sum(labels):.1%}"
             quantiles = "/".join(str(lengths[share]) for share in ("10%", "50%", "90%", "100%"))
             table.add_row(*cells[:2], split, f"{facts['examples']:,}", shares, quantiles, *cells[2:])
-            cells = [""] * len(cells)
+            cells = [Text("")] * len(cells)
         table.add_section()
     return table
 
@@ -141,7 +143,7 @@ def show(arguments: dict[str, Any], folder: Path, split: str, count: int, consol
         for name, documents in look.texts(task, folder, split, count or 3):
             console.rule(Text(f"{task.name}, {split}: {name}"))
             for document in documents:
-                console.print(Text(document), soft_wrap=True)
+                console.print(Text("\n".join(map(printable, document.splitlines()))), soft_wrap=True)
     else:
         path = folder.with_name(f"{folder.name}-{split}.png")
         look.picture(task, folder, split, count or 60).save(path)

@@ -22,6 +22,7 @@ from PIL import Image
 
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import read_published
+from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.results.tables import build_all
 
@@ -35,18 +36,24 @@ QUIET = (
 
 
 def main() -> int:
-    """Return 0; 2 if a file cannot be read or written, or no browser is there to take the picture."""
+    """Return 0; 2 if a file cannot be read or written, or no browser is there to take the picture.
+
+    A record or run folder that cannot be used is named and left out; the page shows the others.
+    """
     options = parse_options()
+    faults: list[str] = []
     try:
-        size = build(options)
+        size = build(options, faults)
         print(f"{options.out}: {size / 1e6:.2f} MB")
         if options.screenshot:
             photograph(options.out, options.screenshot)
             print(options.screenshot)
     except (ValueError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
+        print(f"report: {one_line(error)}", file=sys.stderr)
         return 2
-    return 0
+    for line in skipped(faults):
+        print(line, file=sys.stderr)
+    return 2 if faults else 0
 
 
 def parse_options() -> argparse.Namespace:
@@ -70,11 +77,14 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(options: argparse.Namespace) -> int:
-    """Write the page and return its size in bytes. Raises ValueError or OSError on what cannot be read."""
+def build(options: argparse.Namespace, faults: list[str]) -> int:
+    """Write the page and return its size in bytes; what is left out of it goes to `faults`.
+
+    Raises ValueError or OSError on what cannot be read or written.
+    """
     from wise_lra.report import kept, page, sections  # here: --help needs no plotting library
 
-    records, numbers = read_all(options.records), read_published(options.published)
+    records, numbers = read_all(options.records, faults), read_published(options.published)
     built = build_all(records, numbers)
     runs = kept.keep(records, options.runs)
     known = {table.preset for table in built}
@@ -83,6 +93,7 @@ def build(options: argparse.Namespace) -> int:
     true = [table for table in built if not table.changed] or built[:CHANGED]
     shown = [table for table in built if table.preset == options.preset] or true
     made = [sections.section(table, runs, options.data) for table in shown]
+    faults += [fault for section in made for fault in section.faults]
     text = page.render(page.Sources(built, made, runs, numbers, options.wandb))
     write_text(options.out, text)
     return len(text.encode("utf-8"))

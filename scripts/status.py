@@ -15,12 +15,14 @@ from wise_lra.configuration import options as known
 from wise_lra.grid.board import board, listed, presets
 from wise_lra.grid.standing import standing
 from wise_lra.grid.wishes import Wishes
+from wise_lra.results.reading import one_line, skipped
+from wise_lra.results.record import read_all
 
 AXES = ("tasks", "backbones", "attentions")
 
 
 def main() -> int:
-    """Return 0; 2 on an option that is not known."""
+    """Return 0; 2 on an option that is not known, or where records cannot be read: they are named."""
     options = parse_options()
     records, runs = options.records, options.runs
     said = [name for name in (*AXES, "seeds") if getattr(options, name).strip()]
@@ -28,8 +30,10 @@ def main() -> int:
         names = {"preset": known("preset")} | {axis: known(axis.removesuffix("s")) for axis in AXES}
         wishes = Wishes.parsed(vars(options), names)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
+    faults: list[str] = []
+    read_all(records, faults)
     console = Console(width=None if sys.stdout.isatty() else 180)
     here = presets(records, runs)
     left = [name for name in names["preset"] if any(found.partition("-")[0] == name for found in here)]
@@ -40,7 +44,9 @@ def main() -> int:
         if others := [cell for name in changed for cell in listed(name, wishes, said, records, runs)]:
             title = f"preset={preset} with overrides"
             console.print(board(title, [standing(cell, records, runs) for cell in others]))
-    return 0
+    for line in skipped(faults):
+        print(line, file=sys.stderr)
+    return 2 if faults else 0
 
 
 def parse_options() -> argparse.Namespace:

@@ -18,8 +18,8 @@ from wise_lra.plots.learning import learning_curves, svg
 from wise_lra.results import latex, markdown, spreadsheet, tables
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import Numbers, read_published
+from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import Record, read_all
-from wise_lra.results.stored import one_line, skipped
 
 
 def main() -> int:

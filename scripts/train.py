@@ -127,7 +127,10 @@ def hydra_main() -> int:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    sys.argv[1:] = opened(sys.argv[1:])
+    try:
+        sys.argv[1:] = opened(sys.argv[1:])
+    except ConfigurationError as error:
+        return failed(error, 2)
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
     def job(cfg: DictConfig) -> Outcome:

@@ -13,6 +13,7 @@ if __name__ == "__main__":
     end_quietly()
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,17 @@ def main() -> int:
     print(f"written: {path} ({len(space.dimensions)} parameters, each value of them checked)")
     if reason := offline_reason("auto"):
         print(
-            f"not created, for W&B is offline: {reason}; create it with: wandb sweep --project wise-lra {path}"
+            f"not created, for W&B is offline: {reason}; create it with: "
+            f"{shlex.join(['wandb', 'sweep', '--project', options_.project, str(path)])}"
         )
         return 0
     import wandb
 
     identity = wandb.sweep(sweep, project=options_.project)
-    print(f"created; run as many agents as there are machines: wandb agent {options_.project}/{identity}")
+    print(
+        f"created; run as many agents as there are machines: "
+        f"{shlex.join(['wandb', 'agent', f'{options_.project}/{identity}'])}"
+    )
     return 0
 
 

@@ -13,6 +13,7 @@ from wise_lra.data.packed import pack
 from wise_lra.data.task import Example, Task
 from wise_lra.data.text import encode
 from wise_lra.experiment import build_model
+from wise_lra.model import parameter_count
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 from wise_lra.results.published import TASKS
 from wise_lra.results.record import Record
@@ -86,8 +87,10 @@ def finished(root: Path, task: str, backbone: str, seed: int, sha256: str) -> No
     label = (np.arange(38) + 2) % classes
     chances = rng.dirichlet(np.ones(classes), 38)
     answers = Predictions(np.arange(38), label, chances.argmax(1), chances)
+    model = build_model(cfg)
     record = make(
         **{"preset": "quick", "task": task, "backbone": backbone, "seed": seed, "comparable": False},
+        parameters=parameter_count(model),
         **changed("metrics", test_accuracy=answers.accuracy, test_examples=38),
         **changed("data", sha256=sha256, source=EVIL),
         **{"config": recorded_config(cfg) | {"note": EVIL}, "versions": {EVIL: EVIL}, "wandb_id": EVIL},
@@ -103,7 +106,6 @@ def finished(root: Path, task: str, backbone: str, seed: int, sha256: str) -> No
     answers.write(folder / PREDICTIONS)
     (folder / "config.json").write_text(json.dumps(record.config))
     (folder / "checkpoints").mkdir()
-    model = build_model(cfg)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)

@@ -18,6 +18,7 @@ from test_results_record import make
 
 from wise_lra.configuration import compose
 from wise_lra.experiment import build_model
+from wise_lra.model import parameter_count
 from wise_lra.run import recorded_config
 
 ROOT = Path(__file__).parents[1]
@@ -42,11 +43,13 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def run_of(task: str, place: Path, variant: str = "") -> Path:
     cfg = compose([f"task={task}", *SMALL])
     config = recorded_config(cfg)
-    record = make(task=task, variant=variant, backbone="vanilla", attention="softmax", config=config)
+    model = build_model(cfg)
+    cell = {"task": task, "variant": variant, "backbone": "vanilla", "attention": "softmax"}
+    record = make(**cell, config=config, parameters=parameter_count(model))
     record.write(place / "records")
     folder = record.path(place / "runs").with_suffix("")
     (folder / "checkpoints").mkdir(parents=True)
-    state = {f"model.{name}": value for name, value in build_model(cfg).state_dict().items()}
+    state = {f"model.{name}": value for name, value in model.state_dict().items()}
     torch.save({"state_dict": state}, folder / "checkpoints" / "best.ckpt")
     return folder
 

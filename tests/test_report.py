@@ -38,6 +38,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+TEXT = {"_target_": "wise_lra.data.task.Task", "name": "text", "vocabulary": 257, "length": 9, "classes": 2}
+
+
 @pytest.fixture(scope="session")
 def page(world: Path) -> Path:
     assert report(world) == (0, "")
@@ -132,18 +135,19 @@ def test_without_records_it_says_how_to_make_some(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_ends_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "records").mkdir()
+    make().write(tmp_path / "records")
     (tmp_path / "records" / "seed0.json").write_text("{")
     status, said = report(tmp_path)
-    assert (status, said.count("\n")) == (2, 1)
-    assert "not a record" in said
-    assert not (tmp_path / "page.html").exists()
+    first, last = said.splitlines()
+    assert (status, last.split(",")[0]) == (2, "skipped 1")
+    assert f"{tmp_path / 'records' / 'seed0.json'}: not a record" in first
+    assert "60.00 ± " in (tmp_path / "page.html").read_text(encoding="utf-8"), "the others are shown"
     (tmp_path / "records" / "seed0.json").unlink()
     assert "expected one that has records" in report(tmp_path, "--preset", "huge")[1]
 
 
 def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
-    record = make(**changed("metrics", test_accuracy=0.5, test_examples=4))
+    record = make(**changed("metrics", test_accuracy=0.5, test_examples=4), config={"task": TEXT})
     folder = record.path(tmp_path).with_suffix("")
     assert keep([record], tmp_path) == [Kept(record)]
     for right, taken in ((2, True), (3, False)):

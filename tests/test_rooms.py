@@ -58,7 +58,7 @@ RULES = {
     "devices": {"torch"},
     "preparation": {"hydra", "omegaconf", "wise_lra.configuration", "wise_lra.data"},
     "signatures": set(),
-    "configuration": {"hydra", "omegaconf", "pywt", "wise_lra.signatures"},
+    "configuration": {"hydra", "omegaconf", "pywt", "yaml", "wise_lra.signatures"},
     "grid": {"rich", "wise_lra.results"},
     "sweeps": {  # drives runs from outside, as scripts do: above the composition root, which knows nothing of it
         *("hydra", "hydra_plugins", "omegaconf", "rich", "submitit", "optuna", "yaml", "pytorch_lightning"),
@@ -70,6 +70,7 @@ RULES = {
     "report": {
         *("numpy", "altair", "vl_convert", "jinja2", "markupsafe", "markdown_it"),
         *("wise_lra.results", "wise_lra.data", "wise_lra.plots", "wise_lra.evaluation"),
+        "wise_lra.configuration",
     },
     "fitting": {
         *(

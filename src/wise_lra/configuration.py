@@ -1,25 +1,33 @@
 """Composing a run's configuration and checking all of it, in well under two seconds: nothing here imports torch."""
 
 import difflib
+import math
 import re
+import shlex
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import pywt
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from wise_lra.signatures import parameters
+from wise_lra.signatures import exported, parameters
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
+_DEEPEST = 20  # levels of a stored configuration
 _GIVEN_LATER = {"d_model", "length", "channels"}  # arguments of a mixer or a bank that the model knows
+_FACTORIES = ("mixer", "attention", "bank")  # keys of a node that the model calls with what is given later
+_MOST = {"depth": 1_024, "level": 64, "features": 65_536}  # of what a constructor makes one by one
 _BANDED = "wise_lra.mixers.WaveletSpace"
 _CHOICES = {
     "data.source": ("auto", "release", "generated", "standin"),
@@ -76,6 +84,71 @@ def check(cfg: DictConfig) -> None:
     _check_sizes(plain)
 
 
+def stored(config: Any, file: Path | str, only: str = "") -> DictConfig:
+    """Return the configuration that a record or a run's config.json holds, checked: `file` may be anybody's.
+
+    It holds plain values, and where a node names its constructor, one of `_constructors` with arguments of the
+    types that it takes. Nothing is imported or resolved before all of it is checked. `only` asks for one node, as
+    "task".
+    Raises ConfigurationError naming file and key.
+    """
+    try:
+        _expect_plain(config)
+        if only:
+            config = {only: config.get(only)}
+        for key in [only] if only else ("model", "task", "recipe"):
+            _expect_node(key, _at(config, key))
+        for path, node in _nodes(config):
+            _bind(path, node)
+        if not only:
+            _check_facts(config)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from None
+    found = OmegaConf.create(config)
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def _check_facts(config: dict[str, Any]) -> None:
+    """Check what is read of a stored configuration beside what its constructors take."""
+    for name in ("vocabulary", "length", "classes", "documents"):
+        if (value := _at(config, f"model.{name}")) != _at(config, f"task.{name}"):
+            raise ConfigurationError(f"model.{name}={value}: expected task.{name}")
+    for key in ("task.name", "backbone.name", "attention.name", "data.protocol"):
+        if not isinstance(value := _at(config, key), str) or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+            raise ConfigurationError(f"{key}={value}: expected a name")
+    _at_least("seed", config.get("seed"), 0)
+    _at_least("data.buckets", config["data"].get("buckets", 1), 1)  # old records have none
+    for key in ("data.validation_examples", "data.test_examples"):
+        if (value := _at(config, key)) is not None:
+            _at_least(key, value, 1)
+
+
+def _expect_plain(config: Any) -> None:
+    """Check that a configuration from disk holds plain values alone: no interpolation, no word of Hydra's own."""
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{type(config).__name__}: expected a configuration")
+    left: list[tuple[str, Any]] = [("", config)]
+    while left:
+        path, value = left.pop()
+        if path.count(".") > _DEEPEST:
+            raise ConfigurationError(f"{path}: nested deeper than {_DEEPEST} levels")
+        for key in value if isinstance(value, dict) else ():
+            if not isinstance(key, str) or (key[:1] == "_" and key not in ("_target_", "_partial_")):
+                raise ConfigurationError(f"{path}.{key}: no such key in a stored configuration")
+            if "${" in key or "." in key:
+                raise ConfigurationError(f"{path}.{key}: expected a plain key")
+        if isinstance(value, (dict, list)):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{path}.{key}" if path else str(key), item) for key, item in items]
+        elif isinstance(value, str) and ("${" in value or value == "???"):
+            raise ConfigurationError(f"{path}={value}: expected a plain value")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(f"{path}={value}: expected a finite number")
+        elif not isinstance(value, (str, int, float, type(None))):
+            raise ConfigurationError(f"{path}={value!r}: expected a plain value")
+
+
 def plain_dict(cfg: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """Return a configuration as plain dictionaries and lists."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=resolve))
@@ -102,9 +175,56 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def opened(overrides: Sequence[str]) -> list[str]:
-    """Return overrides as Hydra wants them: a key that a node does not have yet takes "++" before it."""
+    """Return overrides as Hydra wants them: a key that a node does not have yet takes "++" before it.
+
+    Raises ConfigurationError on a value that Hydra's grammar cannot read, and on an experiment that is more than
+    plain values.
+    """
     free = re.compile(rf"\+*(?=({'|'.join(map(re.escape, _FREE))})[.=])")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key.startswith("-"):  # a flag of Hydra's, or its value
+            continue
+        if not _parses(override):
+            raise ConfigurationError(f"{override}: {_quoting(key, value)}")
+        if key.lstrip("+") == "experiment":
+            _check_experiments(value)
     return [free.sub("++", override, count=1) if free.match(override) else override for override in overrides]
+
+
+def _parses(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        return False
+    return True
+
+
+def _quoting(key: str, value: str) -> str:
+    mark = "'" if '"' in value else '"'
+    quoted = f"{key}={mark}{value}{mark}"
+    if _parses(quoted):
+        return f"this value wants quotes for Hydra, and these quotes for the shell: {shlex.quote(quoted)}"
+    return "expected KEY=VALUE in Hydra's grammar"
+
+
+def _check_experiments(value: str) -> None:
+    """Check the files of configs/experiment that a value of `experiment` names: they may be anybody's.
+
+    Their constructors are checked with the whole configuration.
+    """
+    named = options("experiment") if "glob(" in value else re.split(r"[^\w./-]+", value)
+    for file in (CONFIGS / "experiment" / f"{name}.yaml" for name in filter(None, named)):
+        if file.is_file():
+            try:
+                content = yaml.safe_load(file.read_text(encoding="utf-8"))
+                call = re.search(r"\$\{[^.}]*:", str(content))
+            except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+                raise ConfigurationError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+            if isinstance(content, dict) and "hydra" in content:
+                raise ConfigurationError(f"{file}: hydra: expected settings of a run alone")
+            if call:
+                raise ConfigurationError(f"{file}: {call[0]}...}}: expected plain values")
 
 
 def _explained(message: str, overrides: Sequence[str]) -> str:
@@ -117,6 +237,9 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
         siblings = [name for name in known if name.rpartition(".")[0] == parent and "_target_" not in name]
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(siblings or _groups())}"
         return f"{_given(key, overrides)}: no such key; {hint}"
+    if several := re.match(r"Ambiguous value for argument '(.*)'\n", message):
+        key, _, value = several[1].partition("=")
+        return f"{several[1]}: several values are for -m; as one, {_quoting(key, value)}"
     if missing := re.search(r"Could not find '([\w/]+)/([^/']+)'", message):
         group, option = missing.groups()
         if group.startswith("recipe"):
@@ -143,22 +266,45 @@ def _keys(node: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (path, node) for every node that names its constructor."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
+    """Yield (path, node) for every node that names its constructor, or speaks of one."""
+    if isinstance(node, dict) and {"_target_", "_partial_"} & node.keys():
+        yield path, node
+    if isinstance(node, (dict, list)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
             yield from _nodes(value, f"{path}.{key}" if path else str(key))
 
 
+@cache
+def _constructors() -> dict[str, tuple[str, ...]]:
+    """Return the constructors that may stand at a key: all that a configuration can have called."""
+    mixers = tuple(n for n in exported("wise_lra.mixers") if {"d_model", "length"} <= parameters(n).keys())
+    banks = tuple(n for n in exported("wise_lra.wavelets") if n.endswith("Bank") and "level" in parameters(n))
+    return {
+        "model": ("wise_lra.model.classifier",),
+        "task": ("wise_lra.data.task.Task",),
+        "recipe": ("wise_lra.training.Recipe",),
+        "mixer": mixers,
+        "attention": mixers,
+        "bank": banks,
+    }
+
+
+def _expect_node(path: str, node: Any) -> None:
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise ConfigurationError(f"{path}={node}: expected a node with _target_")
+
+
 def _bind(path: str, node: dict[str, Any]) -> None:
-    """Hold a node against the signature of the constructor that it names."""
-    target = node["_target_"]
-    try:
-        accepted = parameters(target)
-    except LookupError as error:
-        raise ConfigurationError(f"{path}._target_={error}") from None
-    name = target.rpartition(".")[2]
+    """Hold a node against the constructors that may stand at its key, and the signature of the one it names."""
+    place = path.rpartition(".")[2]
+    target, allowed = node.get("_target_"), _constructors().get(place, ())
+    if target not in allowed:
+        expected = f"one of {', '.join(allowed)}" if allowed else "a plain value"
+        raise ConfigurationError(f"{path}._target_={target}: expected {expected}")
+    partial = node.get("_partial_", False)
+    if partial is not (place in _FACTORIES):
+        raise ConfigurationError(f"{path}._partial_={partial}: expected {str(place in _FACTORIES).lower()}")
+    accepted, name = parameters(target), target.rpartition(".")[2]
     for key, value in node.items():
         if key in ("_target_", "_partial_"):
             continue
@@ -166,9 +312,13 @@ def _bind(path: str, node: dict[str, Any]) -> None:
             near = difflib.get_close_matches(key, accepted, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(accepted)}"
             raise ConfigurationError(f"{path}.{key}={value}: {name} takes no such argument; {hint}")
-        if not isinstance(value, dict) and (expected := accepted[key].expects(value)):
+        if key in _FACTORIES:
+            _expect_node(f"{path}.{key}", value)
+        elif expected := accepted[key].expects(value):
             raise ConfigurationError(f"{path}.{key}={value}: expected {expected}")
-    later = _GIVEN_LATER if node.get("_partial_") else set()
+        elif isinstance(value, int) and value > (most := _MOST.get(key, 2**31 - 1)):
+            raise ConfigurationError(f"{path}.{key}={value}: expected at most {most}")
+    later = _GIVEN_LATER if partial else set()
     for key, parameter in accepted.items():
         if parameter.required and key not in node and key not in later:
             raise ConfigurationError(f"{path}.{key}: missing; {name} needs it ({parameter.annotation})")
@@ -310,6 +460,8 @@ def _filter_length(wavelet: str) -> int:
 def _at_least(key: str, value: Any, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more")
+    if value >= 2**63:
+        raise ConfigurationError(f"{key}={value}: expected less than 2**63")
 
 
 def _at(cfg: dict[str, Any], key: str) -> Any:

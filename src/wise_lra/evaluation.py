@@ -1,5 +1,10 @@
-"""The second composition root: a recorded run put together again, measured anew or asked something."""
+"""The second composition root: a recorded run put together again, measured anew or asked something.
 
+Record, configuration and checkpoint may be anybody's: a model is built from nothing but `configuration.stored`.
+"""
+
+import warnings
+import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from PIL import Image
 
 from wise_lra.checkpoints import BEST
+from wise_lra.configuration import stored
 from wise_lra.data import image, listops, look, retrieval, text
 from wise_lra.data.batch import Batch
 from wise_lra.data.module import DataModule
 from wise_lra.data.order import Buckets
 from wise_lra.data.task import Task
-from wise_lra.experiment import build_model
+from wise_lra.model import parameter_count
 from wise_lra.results import record as records
 from wise_lra.results.record import Record
+
+_MOST_UNSAVED = 1 << 28  # values that a model computes and no checkpoint holds, such as its positions
+_PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # what Pillow reads by itself
 
 
 class Unanswerable(ValueError):
@@ -28,40 +37,43 @@ class Unanswerable(ValueError):
 
 @dataclass(frozen=True)
 class Finished:
-    """A recorded run and its best weights, on the processor."""
+    """A recorded run and its best weights, on the processor. `config` is that of the record, checked."""
 
     record: Record
+    config: DictConfig
     task: Task
     model: torch.nn.Module
 
     def measure(self, data: Path, split: str) -> tuple[float, float]:
         """Return (accuracy now, accuracy recorded) on validation or test; `data` is searched for the data.
 
-        Batches are those of the run. Raises Unanswerable where the data are not there.
+        Batches are those of the run. Raises Unanswerable where the data are not there or not the task's.
         """
-        config = self.record.config
+        recipe, config = built(self.config, "recipe"), self.config
         module = DataModule(
             self.task,
             self._data(data),
-            config["recipe"]["batch_size"],
-            config["recipe"]["validate_every"],
-            config["seed"],
-            validation_examples=config["data"]["validation_examples"],
-            test_examples=config["data"]["test_examples"],
+            recipe.batch_size,
+            recipe.validate_every,
+            config.seed,
+            validation_examples=config.data.get("validation_examples"),
+            test_examples=config.data.get("test_examples"),
             buckets=self._buckets,
         )
         loader = module.test_dataloader() if split == "test" else module.val_dataloader()
-        right = sum(int((self._logits(b).argmax(-1) == b.labels).sum()) for b in loader)
+        right = 0
+        for batch in loader:
+            _expect_below(batch.labels, self.task.classes, "label", "task.classes")
+            right += int((self._logits(batch).argmax(-1) == batch.labels).sum())
         return right / module.count(split), float(self.record.metrics[f"{split}_accuracy"])
 
-    def untrained(self) -> torch.nn.Module:
-        """Return the model as the run's seed made it, before its first step."""
-        config = OmegaConf.create(self.record.config)
-        assert isinstance(config, DictConfig)
-        return build_model(config).eval()
-
     def probabilities(self, documents: list[np.ndarray]) -> list[float]:
-        """Return the probability of every class for one example, its documents cut or padded as in training."""
+        """Return the probability of every class for one example, its documents cut or padded as in training.
+
+        Raises Unanswerable on tokens that the task does not have, and on more or fewer documents than it takes.
+        """
+        if len(documents) != self.task.documents:
+            raise Unanswerable(f"{len(documents)} documents: expected task.documents={self.task.documents}")
         length = Buckets(self.task.length, self._buckets).holding(max(map(len, documents)))
         tokens = torch.zeros(len(documents), length, dtype=torch.int64)
         for row, document in zip(tokens, documents, strict=True):
@@ -73,7 +85,7 @@ class Finished:
 
     @property
     def _buckets(self) -> int:
-        return int(self.record.config["data"].get("buckets", 1))  # records from before there were any lack it
+        return int(self.config.data.get("buckets", 1))  # records from before there were any lack it
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,6 +100,7 @@ class Finished:
             )
 
     def _logits(self, batch: Batch) -> torch.Tensor:
+        _expect_below(batch.tokens, self.task.vocabulary, "token", "task.vocabulary")
         mixed = self.record.precision == "bf16-mixed"
         context: AbstractContextManager[Any] = (
             torch.autocast("cpu", torch.bfloat16) if mixed else nullcontext()
@@ -104,32 +117,106 @@ class Finished:
         return found
 
 
-def load(run: Path) -> Finished:
-    """Return the run of a run folder or of a record; records/ and runs/ lie side by side.
+def load(run: Path, record: Path | None = None) -> Finished:
+    """Return the run of a run folder or of a record; records/ and runs/ lie side by side, unless `record` is named.
 
-    Raises Unanswerable where record, configuration or checkpoint are missing or broken.
+    Raises OSError, and ValueError where record, configuration or checkpoint are missing, broken or do not fit.
     """
-    path = run.resolve()
+    own, folder = (record, run) if record else _places(run)
+    if not own.is_file():
+        raise Unanswerable(
+            f"{run}: no record at {own}; a run's folder is evaluated with the record that the run wrote, "
+            "results/records/<preset>/<task>/<backbone>/<attention>/seed<k>.json: name it with --record FILE"
+        )
+    return of_record(records.read(own), own, folder)
+
+
+def of_record(record: Record, file: Path, folder: Path) -> Finished:
+    """Return the run of a record, which was read from `file`, and of a run folder. Raises what `load` raises."""
+    config = stored(record.config, file)
+    task = built(config, "task")
+    if (classes := len(look.class_names(task, record.variant))) != task.classes:
+        raise Unanswerable(f"{file}: task.classes={task.classes}: expected {classes} of {task.name}")
+    return Finished(record, config, task, restored(config, folder / "checkpoints" / BEST, record.parameters))
+
+
+def _places(run: Path) -> tuple[Path, Path]:
+    """Return where the record and the folder of a run are, one of which is named."""
+    try:
+        path = run.resolve()
+    except (OSError, RuntimeError) as error:  # links that form a circle
+        raise Unanswerable(f"{run}: {error}") from None
     if len(path.parents) < 5:
         raise Unanswerable(
-            f"{run}: expected a run's folder, results/runs/<preset>/<task>/<backbone>/<attention>/seed<k>"
+            f"{run}: expected a run's folder, results/runs/<preset>/<task>/<backbone>/<attention>/seed<k>; "
+            "of a folder that was moved, name the record with --record FILE"
         )
     root, place = path.parents[4], path.relative_to(path.parents[4]).with_suffix("")
-    own = path if path.suffix == ".json" else (root.parent / "records" / place).with_suffix(".json")
-    folder = root.parent / "runs" / place if path.suffix == ".json" else path
-    checkpoint = folder / "checkpoints" / BEST
-    for needed, what in ((own, "record"), (checkpoint, "checkpoint")):
-        if not needed.is_file():
-            raise Unanswerable(f"{run}: no {what}; expected {needed}")
-    record = records.read(own)
-    config = OmegaConf.create(record.config)
-    model = instantiate(config.model)
+    if path.suffix == ".json":
+        return path, root.parent / "runs" / place
+    return (root.parent / "records" / place).with_suffix(".json"), path
+
+
+def built(config: DictConfig, key: str) -> Any:
+    """Return what a node of a stored configuration makes. Raises Unanswerable where its values do not fit."""
     try:
+        return instantiate(config[key])
+    except Exception as error:  # a constructor's refusal, which Hydra wraps, or memory
+        raise Unanswerable(f"{key}: {error.__cause__ or error}") from None
+
+
+def untrained(config: DictConfig) -> torch.nn.Module:
+    """Return the model of a stored configuration as the run's seed made it, before its first step."""
+    torch.manual_seed(config.seed)
+    return built(config, "model").eval()
+
+
+def restored(config: DictConfig, checkpoint: Path, parameters: int | None = None) -> torch.nn.Module:
+    """Return the model of a stored configuration with the weights of a checkpoint, in evaluation mode.
+
+    Shapes are compared before anything of their size is made; `parameters` is the number that the record has.
+    Raises Unanswerable where they differ or the checkpoint cannot be loaded.
+    """
+    if not checkpoint.is_file():
+        raise Unanswerable(f"{checkpoint.parents[1]}: no checkpoint; expected {checkpoint}")
+    try:
+        size = checkpoint.stat().st_size
+        with zipfile.ZipFile(checkpoint) as archive:
+            if sum(member.file_size for member in archive.infolist()) > size:
+                raise ValueError("compressed; expected a checkpoint as torch writes it")
+            if damaged := archive.testzip():
+                raise ValueError(f"damaged at {damaged}")
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        model.load_state_dict({key.removeprefix("model."): value for key, value in state.items()})
+        state = {key.removeprefix("model."): value for key, value in state.items()}
+        has = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in state.items()}
+        if sum(value.numel() * value.element_size() for value in state.values()) > size:
+            raise ValueError("tensors larger than the file")
     except Exception as error:  # what a broken file makes pickle and zip raise is without limit
-        raise Unanswerable(f"{checkpoint}: cannot be loaded: {str(error).splitlines()[0]}") from None
-    return Finished(record, instantiate(config.task), model.eval())
+        reason = str(error).partition("\n")[0]
+        raise Unanswerable(f"{checkpoint}: cannot be loaded: {reason or type(error).__name__}") from None
+    with torch.device("meta"):
+        model = built(config, "model")
+    makes = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in model.state_dict().items()}
+    if apart := sorted(key for key in has.keys() | makes.keys() if has.get(key) != makes.get(key)):
+        key = apart[0]
+        raise Unanswerable(
+            f"{checkpoint}: {key} is {has.get(key, 'missing')}; the configuration makes {makes.get(key, 'none')}"
+        )
+    if parameters is not None and parameters != parameter_count(model):
+        raise Unanswerable(
+            f"{checkpoint}: {parameter_count(model)} parameters; the record has parameters={parameters}"
+        )
+    if sum(buffer.numel() for buffer in model.buffers()) > _MOST_UNSAVED:
+        raise Unanswerable(f"{checkpoint}: task.length={config.task.length} is too long for this model")
+    model = built(config, "model")
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _expect_below(values: torch.Tensor, limit: int, name: str, key: str) -> None:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= limit:
+        raise Unanswerable(f"{name} {low if low < 0 else high}: expected 0 to {limit - 1}, for {key}={limit}")
 
 
 def of_text(content: bytes, task: Task, name: str) -> np.ndarray:
@@ -139,19 +226,29 @@ def of_text(content: bytes, task: Task, name: str) -> np.ndarray:
     return text.encode(content[: retrieval.KEPT], task.length)
 
 
-def of_listops(source: str) -> tuple[np.ndarray, int]:
-    """Return the tokens of an expression and its true value. Raises Unanswerable if it is none."""
+def of_listops(source: str, task: Task) -> tuple[np.ndarray, int]:
+    """Return the tokens of an expression and its true value. Raises Unanswerable if it is none, or too long."""
     try:
-        return listops.encode(source), listops.evaluate(source)
+        tokens, value = listops.encode(source), listops.evaluate(source)
     except ValueError as error:
         raise Unanswerable(f"--listops: {error}") from None
+    if len(tokens) > task.length:
+        raise Unanswerable(f"--listops: {len(tokens)} tokens; expected at most task.length={task.length}")
+    return tokens, value
 
 
 def of_image(path: Path, task: Task) -> tuple[np.ndarray, str]:
-    """Return a picture's grey pixels, row by row, and a note where it had to be resized."""
+    """Return a picture's grey pixels, row by row, and a note where it had to be resized.
+
+    Raises OSError, and Unanswerable where it is no picture, or one with more pixels than Pillow takes for safe.
+    """
     try:
-        picture = Image.open(path).convert("RGB")
-    except OSError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(path, formats=_PICTURES).convert("RGB")
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # what a broken picture makes Pillow raise is without limit
         raise Unanswerable(f"{path}: not a picture: {error}") from None
     side, note = round(task.length**0.5), ""
     if picture.size != (side, side):

@@ -47,7 +47,10 @@ def publish(logger: Any, record: Record, records: Path, checkpoint: Path, publis
 
 def comparison(records: Path, preset: str, published: Path) -> tuple[list[str], list[list[Any]]]:
     """Return columns and rows of a preset as results/TABLE.csv has them: texts, and numbers or None."""
-    own = [record for record in read_all(records) if record.preset == preset]
+    faults: list[str] = []
+    own = [record for record in read_all(records, faults) if record.preset == preset]
+    for fault in faults:
+        log.warning("left out of the comparison in W&B: %s", fault)
     table = tables.build(own, read_published(published), preset)
     rows = csv.DictReader(io.StringIO(spreadsheet.to_csv([table])))
     columns = list(spreadsheet.FIELDS)

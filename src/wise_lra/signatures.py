@@ -66,12 +66,28 @@ def parameters(target: str) -> dict[str, Parameter]:
     return {}
 
 
+def exported(package: str) -> list[str]:
+    """Return the dotted names in the __all__ of a package of this one."""
+    tree = _parsed(_PACKAGE.joinpath(*package.split(".")[1:], "__init__.py"))
+    (names,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    return [f"{package}.{name}" for name in ast.literal_eval(names)]
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def _definitions(module: str, name: str) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef, ast.Module]]:
     place = _PACKAGE.joinpath(*module.split(".")[1:])
     files = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
     for file in files:
         if module.split(".")[0] == _PACKAGE.name and file.is_file():
-            tree = ast.parse(file.read_text(encoding="utf-8"))
+            tree = _parsed(file)
             for node in tree.body:
                 if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
                     yield node, tree

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,7 @@ class LastingLogger(WandbLogger):
     def close(self, summary: Mapping[str, Any], exit_code: int) -> str:
         """End the run; return a line that says where it is."""
         place = Path(os.path.relpath(Path(self.experiment.dir).parent))
-        later = f"look at it with `wandb leet {place}`, upload it with `make wandb-sync`"
+        later = f"look at it with `wandb leet {shlex.quote(str(place))}`, upload it with `make wandb-sync`"
         self._attempt(lambda: self.experiment.summary.update(self._twice(summary)))
         try:
             with unhindered():

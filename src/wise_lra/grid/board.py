@@ -11,6 +11,7 @@ from rich.text import Text
 from wise_lra.grid.cells import NONE, Cell, cells, discovered
 from wise_lra.grid.standing import Standing, State
 from wise_lra.grid.wishes import Wishes
+from wise_lra.results.record import SLUG
 
 STYLES = {
     State.DONE: "green",
@@ -26,7 +27,8 @@ def presets(records: Path, runs: Path) -> list[str]:
 
     Runs whose overrides make them others than those of their preset are filed under its name, "-" and a hash.
     """
-    return sorted({folder.name for root in (records, runs) for folder in root.glob("*") if folder.is_dir()})
+    folders = [folder for root in (records, runs) for folder in root.glob("*") if folder.is_dir()]
+    return sorted({folder.name for folder in folders if SLUG.fullmatch(folder.name)})
 
 
 def listed(preset: str, wishes: Wishes, said: Sequence[str], records: Path, runs: Path) -> list[Cell]:

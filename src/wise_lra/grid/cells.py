@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wise_lra.results.record import Record, read
+from wise_lra.results.record import SLUG, Record, read
 
 NONE = "none"
 """The attention of a backbone that holds none."""
@@ -94,4 +94,5 @@ def discovered(preset: str, records: Path, runs: Path) -> list[Cell]:
 
 def _seeds(folder: Path, suffix: str) -> list[Path]:
     found = folder.glob(f"*/*/*/seed*{suffix}")
-    return [path for path in found if re.fullmatch(rf"seed\d+{re.escape(suffix)}", path.name)]
+    named = re.compile(rf"({SLUG.pattern}/){{3}}seed\d+{re.escape(suffix)}", re.ASCII)
+    return [path for path in found if named.fullmatch(path.relative_to(folder).as_posix())]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from wise_lra.grid.cells import Cell
 from wise_lra.grid.standing import LOG
+from wise_lra.results.reading import one_line
 
 OUT_OF_TIME = 75  # exit status of a run whose trainer.max_time is over
 INTERRUPTED = (
@@ -76,10 +77,8 @@ class Child:
         said = [line for line in map(str.strip, self._tail().splitlines()) if line]
         errors = [line.removeprefix("error:").strip() for line in said if line.startswith("error:")]
         if errors and errors[-1]:
-            return errors[-1]
-        return (
-            f"exit status {status}: {said[-1]}" if said else f"exit status {status}, and nothing in its log"
-        )
+            return one_line(errors[-1])
+        return one_line(f"exit status {status}{f': {said[-1]}' if said else ', and nothing in its log'}")
 
     def _tail(self) -> str:
         try:

@@ -47,8 +47,8 @@ def claim(folder: Path | str) -> Iterator[None]:
 def holder(folder: Path | str) -> int | None:
     """Return the number of the process that holds `folder`: 0 if it left none, None if nobody does."""
     try:
-        file = Path(folder, LOCK).open("r", encoding="utf-8")  # noqa: SIM115
-    except (FileNotFoundError, NotADirectoryError):
+        file = Path(folder, LOCK).open("r", encoding="utf-8", errors="replace")  # noqa: SIM115
+    except OSError:
         return None
     with file:
         return None if _taken(file, fcntl.LOCK_SH) else _pid(file) or 0
@@ -65,4 +65,4 @@ def _taken(file: TextIO, kind: int) -> bool:
 def _pid(file: TextIO) -> int | None:
     file.seek(0)
     text = file.read().strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None

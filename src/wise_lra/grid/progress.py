@@ -1,10 +1,10 @@
 """How a run stands while it runs: `progress.json` in its folder, rewritten by it about once a second."""
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from wise_lra.results.reading import read_json
 
 PROGRESS = "progress.json"
 PHASES = ("start", "train", "validation", "test")
@@ -31,10 +31,8 @@ class Progress:
     def read(cls, folder: Path) -> Self:
         """Return what stands in `folder`; a file that is absent or unfit to read says nothing, raises nothing."""
         try:
-            found = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+            found = read_json(folder / PROGRESS, "progress")
         except (OSError, ValueError):
-            return cls()
-        if not isinstance(found, dict):
             return cls()
         phase = found.get("phase")
         return cls(
@@ -46,5 +44,5 @@ class Progress:
 
 
 def _number(value: Any) -> float | None:
-    sound = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    sound = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63
     return float(value) if sound else None

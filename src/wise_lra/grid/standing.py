@@ -11,6 +11,7 @@ from wise_lra.grid.cells import Cell
 from wise_lra.grid.lock import holder
 from wise_lra.grid.progress import Progress
 from wise_lra.results.atomic import write_text
+from wise_lra.results.reading import one_line, read_json
 
 FAILED = "failed.json"
 LOG = "train.log"
@@ -43,7 +44,7 @@ def standing(cell: Cell, records: Path, runs: Path) -> Standing:
     try:
         record = cell.finished(records)
     except ValueError as error:
-        return Standing(cell, State.FAILED, reason=str(error))
+        return Standing(cell, State.FAILED, reason=one_line(error))
     if record:
         return Standing(cell, State.DONE, record.metrics["test_accuracy"])
     progress = Progress.read(folder)
@@ -57,12 +58,11 @@ def standing(cell: Cell, records: Path, runs: Path) -> Standing:
 def failure(folder: Path) -> str | None:
     """Return the reason that `record_failure` left in a run folder, None if it left none."""
     try:
-        found = json.loads((folder / FAILED).read_text(encoding="utf-8"))
-        return str(found["reason"])
+        return one_line(str(read_json(folder / FAILED, "the reason of a failure")["reason"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{folder / FAILED} cannot be read"
+    except (OSError, ValueError, KeyError):
+        return one_line(f"{folder / FAILED} cannot be read")
 
 
 def record_failure(folder: Path, reason: str, status: int | None, command: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from wise_lra.configuration import plain_dict, stored
 from wise_lra.data.look import class_names, example, find
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Task
@@ -22,8 +23,8 @@ class Shown:
 
 
 def task_of(record: Record) -> Task:
-    """Return the facts of a run's task, as its configuration has them."""
-    facts = record.config["task"]
+    """Return the facts of a run's task, as its configuration has them. Raises ValueError where it has none."""
+    facts = plain_dict(stored(record.config, record.path(""), "task"))["task"]
     return Task(**{key: value for key, value in facts.items() if key != "_target_"})
 
 
@@ -42,7 +43,12 @@ class Examples:
         self._split = PackedSplit(folder, "test", task_of(record))
 
     def __getitem__(self, index: int) -> Shown:
-        """Return an example; of what the model reads of a document, the first LONGEST characters."""
+        """Return an example; of what the model reads of a document, the first LONGEST characters.
+
+        Raises IndexError where the data have fewer.
+        """
+        if index >= len(self._split):
+            raise IndexError(f"example {index}: the data have {len(self._split)}")
         found = example(self._split, index)
         if isinstance(found, list):
             return Shown("", tuple(map(_short, found)))

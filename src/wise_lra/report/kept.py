@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from wise_lra.configuration import stored
 from wise_lra.results.predictions import PREDICTIONS, Predictions
+from wise_lra.results.reading import one_line
 from wise_lra.results.record import Record
 
 WEIGHTS = Path("checkpoints", "best.ckpt")
@@ -52,15 +54,24 @@ def keep(records: Sequence[Record], runs: Path) -> list[Kept]:
     return [_kept(record, record.path(runs).with_suffix("")) for record in records]
 
 
+def without(folder: Path, error: Exception) -> str:
+    """Return an error without the place of a run's folder on this machine: the page is for others, too."""
+    return one_line(error).replace(f"{folder}/", "")
+
+
 def _kept(record: Record, folder: Path) -> Kept:
     if not folder.is_dir():
         return Kept(record)
     try:
         found = Predictions.read(folder / PREDICTIONS)
+        classes = stored(record.config, record.path(""), "task").task.classes
     except FileNotFoundError:
         return Kept(record, folder)
-    except (ValueError, OSError):
-        return Kept(record, folder, trouble=f"{PREDICTIONS} cannot be read")
+    except (ValueError, OSError) as error:
+        return Kept(record, folder, trouble=f"cannot be read: {without(folder, error)}")
+    if found.probability.shape[1] != classes:
+        said = f"{PREDICTIONS} is of {found.probability.shape[1]} classes, the task has {classes}"
+        return Kept(record, folder, trouble=said)
     told = record.metrics["test_accuracy"], record.metrics["test_examples"]
     if (found.accuracy, len(found.label)) != told:
         return Kept(record, folder, trouble=f"{PREDICTIONS} is of another run than the record")

@@ -13,7 +13,7 @@ from wise_lra.report import answers, figures
 from wise_lra.report.answers import Confusion, Dispute
 from wise_lra.report.charts import COLOURS, DASHES
 from wise_lra.report.figures import Chart
-from wise_lra.report.kept import Kept
+from wise_lra.report.kept import Kept, without
 from wise_lra.report.prose import VERDICTS, Heading, html, slug
 from wise_lra.results import markdown
 from wise_lra.results.claims import Claim
@@ -91,6 +91,12 @@ class Section:
     troubles: tuple[str, ...] = ()
 
     @property
+    def faults(self) -> Iterator[str]:
+        """What of its runs' folders is left out, a line each."""
+        yield from self.troubles
+        yield from (f"{run.title}: {run.trouble}" for run in self.learned if run.trouble)
+
+    @property
     def charts(self) -> Iterator[Chart]:
         """All its charts, in the order of the page."""
         yield from (*self.accuracies, *self.curves, *self.costs)
@@ -157,11 +163,17 @@ def _learned(runs: Runs, anchor: str) -> Iterator[Learned]:
     for column, rows in runs.items():
         for label, of_row in rows.items():
             run = next((kept for kept in of_row if kept.weights), None)
-            if run is not None and "bank" in (run.record.config["model"]["mixer"] or {}):
+            if run is not None and _holds_bank(run.record.config):
                 title = f"{column} · {label} · seed {run.record.seed}"
                 found = _layers(run, title, slug(anchor, "wavelets", title))
                 if found.layers or found.trouble:
                     yield found
+
+
+def _holds_bank(config: dict[str, Any]) -> bool:
+    model = config.get("model")
+    mixer = model.get("mixer") if isinstance(model, dict) else None
+    return isinstance(mixer, dict) and "bank" in mixer
 
 
 def _layers(run: Kept, title: str, anchor: str) -> Learned:
@@ -169,8 +181,9 @@ def _layers(run: Kept, title: str, anchor: str) -> Learned:
 
     try:
         found = learned(run)
-    except (ValueError, OSError):
-        return Learned(title, trouble="its checkpoint cannot be loaded")
+    except (ValueError, OSError) as error:
+        assert run.folder is not None
+        return Learned(title, trouble=f"cannot be drawn: {without(run.folder, error)}")
     layers = []
     for layer in found:
         charts = [
@@ -232,6 +245,6 @@ def _shown(run: Kept, places: Sequence[int], data: Path) -> tuple[Any, ...] | No
 
     try:
         examples = Examples(run.record, data)
-    except (FileNotFoundError, ValueError):
+        return tuple(examples[place] for place in places)
+    except (FileNotFoundError, ValueError, IndexError):
         return None
-    return tuple(examples[place] for place in places)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wise_lra.evaluation import load
+from wise_lra.evaluation import of_record, untrained
 from wise_lra.plots import banks, functions, responses
 from wise_lra.report.kept import Kept
 from wise_lra.report.series import Series
@@ -31,14 +31,14 @@ def learned(kept: Kept) -> list[Layer]:
     """Return the first and the last layer of a run whose banks are learned; [] where it learned none.
 
     Where channels have filters of their own, the line is their median and the band holds 80 % of them. Raises
-    ValueError where the checkpoint cannot be loaded.
+    ValueError where configuration or checkpoint cannot be used.
     """
     assert kept.folder is not None
-    run = load(kept.folder)
+    run = of_record(kept.record, kept.record.path(""), kept.folder)
     found = banks(run.model)
     if not any(list(bank.parameters()) for _, bank in found):
         return []
-    states = {"before training": banks(run.untrained()), "after training": found}
+    states = {"before training": banks(untrained(run.config)), "after training": found}
     layers = sorted({0, len(found) - 1})
     return [
         Layer(place + 1, _panels({state: of[place][1] for state, of in states.items()})) for place in layers

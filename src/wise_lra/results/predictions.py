@@ -9,8 +9,10 @@ from typing import Self
 import numpy as np
 
 from wise_lra.results.atomic import write_bytes
+from wise_lra.results.reading import expect_file
 
 PREDICTIONS = "predictions.npz"
+_MOST_BYTES = 1 << 28
 _ARRAYS = ("example", "label", "predicted", "probability")
 
 
@@ -45,15 +47,34 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote. Raises FileNotFoundError, and ValueError naming a file that is anything else."""
+        """Read what `write` wrote. Raises OSError, and ValueError naming a file that is anything else."""
+        what = "the predictions of a run"
+        expect_file(path, what, _MOST_BYTES)
         try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                    raise ValueError(f"expected arrays of at most {_MOST_BYTES:,} bytes")
             with np.load(path, allow_pickle=False) as arrays:
                 found = cls(*(arrays[name] for name in _ARRAYS))
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: not the predictions of a run: {error}") from error
-        shapes = [array.shape[0] if array.ndim else 0 for array in astuple(found)]
-        if len(set(shapes)) != 1 or not shapes[0] or found.probability.ndim != 2:
-            raise ValueError(
-                f"{path}: arrays of {shapes} examples; expected as many in each, and at least one"
-            )
+        except OSError:
+            raise
+        except Exception as error:  # what a broken file makes numpy and zip raise is without limit
+            raise ValueError(f"{path}: not {what}: {error}") from error
+        if fault := found.fault():
+            raise ValueError(f"{path}: not {what}: {fault}")
         return found
+
+    def fault(self) -> str:
+        """Return what is wrong with shapes, types or values, "" if nothing is."""
+        *columns, probability = astuple(self)
+        shapes = [array.shape for array in astuple(self)]
+        count = len(self.label) if self.label.ndim else 0
+        if not count or [*shapes[:3], shapes[3][:1]] != [(count,)] * 4 or probability.ndim != 2:
+            return f"arrays of shapes {shapes}; expected as many examples in each, and at least one"
+        for name, array in zip(_ARRAYS, columns, strict=False):
+            most = len(probability[0]) if name != "example" else 2**31
+            if array.dtype.kind not in "iu":
+                return f"{name} of type {array.dtype}; expected integers"
+            if (low := int(array.min())) < 0 or (high := int(array.max())) >= most:
+                return f"{name} {low if low < 0 else high}; expected 0 to {most - 1}"
+        return "" if probability.dtype.kind == "f" else f"probability of type {probability.dtype}"

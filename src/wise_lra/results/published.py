@@ -57,16 +57,15 @@ def read_published(folder: Path | str) -> dict[tuple[str, str, str], Published]:
     """
     numbers: dict[tuple[str, str, str], Published] = {}
     for path in sorted(Path(folder).glob("*.csv")):
-        line = 1
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = csv.DictReader(file)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            try:
                 if missing := {"source", "model", "space", *TASKS} - set(rows.fieldnames or ()):
                     raise ValueError(f"the columns {sorted(missing)} are missing")
-                for line, row in enumerate(rows, start=2):
+                for row in rows:
                     numbers |= _cells(row)
-        except (ValueError, csv.Error) as error:
-            raise ValueError(f"{path}, line {line}: {error}") from error
+            except (ValueError, csv.Error) as error:
+                raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
     return numbers
 
 

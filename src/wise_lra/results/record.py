@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from wise_lra.results.atomic import write_text
-from wise_lra.results.stored import one_line, printable, read_json
+from wise_lra.results.reading import one_line, printable, read_json
 
 SCHEMA = 1
 SLUG = re.compile(r"[A-Za-z0-9_-]+")

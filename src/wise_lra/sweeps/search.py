@@ -5,6 +5,7 @@ first trials nor pruning nor several workers on one study. This is Optuna's ask 
 """
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose
 from wise_lra.results.lines import per_cent
+from wise_lra.results.reading import one_line
 from wise_lra.sweeps.found import expect_own, write_found
 from wise_lra.sweeps.outcome import Outcome, outcome_of
 from wise_lra.sweeps.product import EXTRA, expect_launcher, planned
@@ -211,7 +214,7 @@ class Search(Sweeper):
             "dirty": dirty(),
         }
         write_found(self.result, overrides, compose(overrides), found)
-        hint = f"train and test it with: scripts/train.py experiment={self.result.stem}"
+        hint = f"train and test it with: scripts/train.py {shlex.quote(f'experiment={self.result.stem}')}"
         print(
             f"best: trial {best.number}, validation accuracy {per_cent(best.value)} %; the test set was not read\n"
             f"written to {self.result}"
@@ -238,7 +241,7 @@ def _table(name: str, trials: list[Any], keys: list[str]) -> Table:
             str(trial.number),
             *(_value(trial.params.get(key)) for key in keys),
             shown,
-            trial.state.name.lower() + f": {reason}" * bool(reason),
+            Text(trial.state.name.lower() + f": {one_line(reason)}" * bool(reason)),
             style="bold green" if best else "",
         )
     return grid

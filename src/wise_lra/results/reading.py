@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 MOST_BYTES = 1 << 24
 MOST_LEVELS = 32
-_MOST_SHOWN = 600  # characters of an error
+_MOST_SHOWN = 1000  # characters of an error
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
@@ -18,9 +18,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     Raises OSError, and ValueError naming the file where it is no JSON object, has a key twice, is nested deeper
     than MOST_LEVELS or larger than MOST_BYTES, or is no regular file.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-        raise ValueError(f"{path}: not {what}: expected a file of at most {MOST_BYTES} bytes")
+    expect_file(path, what, MOST_BYTES)
     try:
         found = json.loads(
             path.read_text(encoding="utf-8"), object_pairs_hook=_unique, parse_constant=_not_finite
@@ -33,6 +31,13 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: not {what}: {error}") from None
     return found
+
+
+def expect_file(path: Path, what: str, most_bytes: int) -> None:
+    """Raise ValueError where a path is no regular file or a larger one, OSError where it cannot be looked at."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+        raise ValueError(f"{path}: not {what}: expected a file of at most {most_bytes:,} bytes")
 
 
 def printable(text: str) -> str:
