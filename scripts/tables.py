@@ -14,7 +14,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from wise_lra.plots.learning import learning_curves, svg
 from wise_lra.results import latex, markdown, spreadsheet, tables
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import Numbers, read_published
@@ -102,11 +101,12 @@ def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path
         text = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(shown, link))
     except ValueError as error:
         raise ValueError(f"{readme}: {error}") from error
-    curves = {
-        reference / f"learning-{table.preset}.svg": svg(learning_curves(table.columns))
-        for table in shown
-        if table.preset == tables.FRONT
-    }
+    curves = {}
+    for table in shown:
+        if table.preset == tables.FRONT:
+            from wise_lra.plots.learning import learning_curves, svg  # here: it imports torch
+
+            curves[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
     return {readme: text, page: markdown.page(built), **curves}
 
 
