@@ -26,7 +26,7 @@ WANDB ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup sweeps reproduce-lra plan status data tables reference report report-picture wavelets \
-	dashboard wandb-sync wandb-picture benchmark benchmark-data lint format test test-slow test-slurm clean
+	dashboard wandb-sync benchmark lint format test test-slow test-slurm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -95,18 +95,12 @@ dashboard: .venv/ready-dashboard ## build the W&B workspace and report: ARGS='--
 wandb-sync: setup ## upload the W&B runs that wait on this machine
 	@$(IN_VENV) scripts/wandb_sync.py $(ARGS)
 
-wandb-picture: setup ## take a picture of a run in W&B's terminal viewer: make wandb-picture RUN=results/runs/...
-	@$(IN_VENV) scripts/wandb_picture.py $(if $(RUN),"$(RUN)")
-
 .venv/ready-benchmark: .venv/ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmark]'
 	@touch $@
 
 benchmark: .venv/ready-benchmark ## measure transforms, layers, steps and pipeline; SECTIONS=transforms ARGS=--quick for less
 	@KINETO_LOG_LEVEL=6 $(IN_VENV) scripts/benchmark.py --sections "$(SECTIONS)" $(ARGS)
-
-benchmark-data: setup ## measure the generators and the loading of batches
-	@$(IN_VENV) scripts/benchmark_data.py
 
 lint: .venv/ready-dev ## check style (ruff), types (mypy) and the Dockerfile (hadolint)
 	@$(BIN)/ruff check .

@@ -104,7 +104,7 @@ def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path
     curves = {}
     for table in shown:
         if table.preset == tables.FRONT:
-            from wise_lra.plots.learning import learning_curves, svg  # here: it imports torch
+            from wise_lra.plots.draw import learning_curves, svg  # here: it imports matplotlib
 
             curves[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
     return {readme: text, page: markdown.page(built), **curves}

@@ -1,11 +1,13 @@
-"""Oracles: cases whose figures follow by hand, numpy's quantiles, and memory of a known size."""
+"""Oracles: cases whose figures follow by hand, numpy's quantiles, memory of a known size, the page that is kept."""
 
-import importlib.util
 import json
+import runpy
+import shutil
+import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,50 +17,47 @@ from pytorch_lightning import Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from wise_lra.benchmark import models, pipeline, transforms
-from wise_lra.benchmark.case import Case
-from wise_lra.benchmark.figures import bandwidth, grows, growth, overhead, ratio, spread
-from wise_lra.benchmark.measure import Measured, Work, interleaved, peak_memory
-from wise_lra.benchmark.page import markdown
-from wise_lra.benchmark.store import Store, slug
-from wise_lra.benchmark.targets import Target, targets
+from wise_lra.benchmark import measure as module
+from wise_lra.benchmark import models, page, transforms
+from wise_lra.benchmark.measure import Case, Measured, ResultsFile, Setting, Works, measure, peak_memory
+from wise_lra.benchmark.targets import FLOAT32, TRANSFORM, Target, bandwidth, growth, ratio, targets
 from wise_lra.data.batch import Batch
 from wise_lra.training import Recipe
 
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "results" / "benchmarks" / "amd-epyc-1-thread.json"
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    place = Path(__file__).parents[1] / "scripts" / "benchmark.py"
-    spec = importlib.util.spec_from_file_location("benchmark", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def made(section: str, setting: dict[str, Any], **seconds: list[float]) -> dict[str, Any]:
-    """Return a case as it stands in the file; names are written with _ for a blank."""
-    contenders = {name.replace("_", " "): {"samples": samples} for name, samples in seconds.items()}
-    rest = {"commit": "0123456789", "dirty": False, "made_by": {"torch": "2", "threads": 1}}
-    return {"section": section, "setting": setting, "contenders": contenders, **rest}
-
-
-def test_rounds_go_through_all_works_in_turn() -> None:
+def test_a_round_runs_every_work_once_in_turn_and_the_first_round_does_not_count() -> None:
     order: list[str] = []
-    works: dict[str, Work] = {name: partial(order.append, name) for name in "abc"}
-    samples = interleaved(works, CPU, seconds=0.0, least=3)
-    assert order == list("abc") * 4, "one round goes uncounted"
-    assert [len(s) for s in samples.values()] == [3, 3, 3]
-    assert len(interleaved(works, CPU, seconds=60.0, most=5)["a"]) == 5
+    works: Works = {name: lambda name=name: partial(order.append, name) for name in "abc"}  # type: ignore[misc]
+    found = measure(works, CPU, 0.0)
+    assert order == list("abc") * 4
+    assert [len(one["samples"]) for one in found.values()] == [3, 3, 3]
+    assert len(measure(works, CPU, 60.0, rounds=(3, 5))["a"]["samples"]) == 5
 
 
-def test_a_sample_is_the_seconds_of_the_work() -> None:
-    samples = interleaved({"sleep": partial(time.sleep, 0.02), "nothing": int}, CPU, seconds=0.0)
-    assert min(samples["sleep"]) >= 0.02
-    assert min(samples["nothing"]) < 0.01
+def test_a_sample_is_the_seconds_of_one_call() -> None:
+    found = measure({"sleep": lambda: partial(time.sleep, 0.02), "nothing": lambda: int}, CPU, 0.0)
+    assert 0.02 <= min(found["sleep"]["samples"]) < 0.04
+    assert min(found["nothing"]["samples"]) < 0.01
+
+
+@pytest.mark.parametrize("error", [ImportError("no peer"), RuntimeError("no compiler\nand more")])
+def test_what_cannot_run_is_absent_with_its_reason_and_the_rest_is_measured(error: Exception) -> None:
+    def broken() -> None:
+        raise error
+
+    found = measure({"a": broken, "b": lambda: broken, "c": lambda: int}, CPU, 0.0, memory="abc")  # type: ignore[dict-item]
+    reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    assert found["a"] == found["b"] == {"absent": reason}
+    assert found["c"]["memory"] == 0
+
+
+def test_a_fault_of_a_contender_is_an_error() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        measure({"a": lambda: partial(int, "x")}, CPU, 0.0)
 
 
 def test_peak_memory_is_that_of_the_tensors_alive_at_once() -> None:
@@ -75,50 +74,49 @@ def test_peak_memory_is_that_of_the_tensors_alive_at_once() -> None:
 
 
 def test_an_mlp_in_chunks_needs_less_memory() -> None:
-    whole, chunked = (
-        peak_memory(models.build_step(name, 1024, "cpu"), CPU)
-        for name in ("wise_fixed softmax", models.CHUNKED)
-    )
+    names = ("wise_fixed softmax", models.CHUNKED)
+    whole, chunked = (peak_memory(models.build_step(name, models.text(1024)), CPU) for name in names)
     assert chunked < 0.8 * whole
 
 
-def test_spread_is_numpys() -> None:
+def test_quartiles_are_numpys() -> None:
     samples = list(np.random.default_rng(0).random(11))
-    found = spread(samples)
-    assert found.n == 11
-    np.testing.assert_allclose((found.low, found.median, found.high), np.quantile(samples, (0.25, 0.5, 0.75)))
-    assert spread([3.0]).low == spread([3.0]).high == 3.0
+    np.testing.assert_allclose(page.quartiles(samples), np.quantile(samples, (0.25, 0.5, 0.75)))
+    assert page.quartiles([3.0]) == (3.0, 3.0, 3.0)
 
 
 def test_a_slow_round_cancels_in_a_paired_ratio() -> None:
     assert ratio([1.0, 9.0, 1.1], [2.0, 18.0, 2.2]) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="longer"):
+    with pytest.raises(ValueError, match="zip"):
         ratio([1.0], [1.0, 2.0])
 
 
-@pytest.mark.parametrize(("power", "expected"), [(0, 1.0), (1, 2.0), (2, 4.0)])
-def test_growth_per_doubling(power: int, expected: float) -> None:
-    assert growth((1024, 3.0), (16384, 3.0 * 16**power)) == pytest.approx(expected)
+def made(section: str, setting: Setting, contenders: dict[str, Measured]) -> dict[str, Any]:
+    """Return a case as it stands in the file."""
+    rest = {"commit": "0123456789", "dirty": False, "made_by": {"torch": "2", "threads": 1}}
+    return {"section": section, "setting": setting, "contenders": contenders, **rest}
 
 
-def test_growth_of_a_series_starts_where_it_is_told_and_keeps_settings_apart() -> None:
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_growth_per_doubling_is_between_the_ends_of_equal_settings(power: int) -> None:
     cases = {
-        f"{n} {level}": made("transforms", {"length": n, "level": level}, copy=[cost * factor])
-        for n, cost in ((1024, 100.0), (4096, 1.0), (16384, 4.0))
-        for level, factor in (("1", 1.0), ("full", float(n)))
+        f"{n} {level}": made(
+            "transforms", TRANSFORM | {"length": n, "level": level}, {"copy": {"samples": [cost]}}
+        )
+        for level, costs in (("1", (100.0, 3.0, 3.0 * 4**power)), ("full", (1.0, 1.0, 16.0)))
+        for n, cost in zip((1024, 4096, 16384), costs, strict=True)
     }
-    assert grows(cases, "transforms", "copy", {"level": "1"}, 4096) == pytest.approx(2.0)
-    assert grows(cases, "transforms", "copy", {"level": "full"}, 4096) == pytest.approx(4.0)
-    assert grows(cases, "transforms", "copy", {"level": "2"}) is None
+    others = TRANSFORM | {"length": 65536, "threads": 2}
+    cases["other"] = made("transforms", others, {"copy": {"samples": [1e9]}})
+    assert growth(cases, "transforms", TRANSFORM, "copy", 4096) == pytest.approx(2**power)
+    assert growth(cases, "transforms", TRANSFORM | {"level": "full"}, "copy") == pytest.approx(2.0)
+    assert growth(cases, "transforms", TRANSFORM | {"level": "2"}, "copy") is None
+    assert growth(cases, "layers", TRANSFORM, "copy") is None
 
 
 def test_a_copy_reaches_its_own_bandwidth() -> None:
     assert bandwidth([2.0], [1.0], "forward") == 1.0, "there and back moves twice what a copy does"
     assert bandwidth([4.0], [1.0], "forward + backward") == 1.0
-
-
-def test_overhead_is_what_the_model_leaves() -> None:
-    assert overhead([1.0, 2.0, 1.0], [0.75, 1.5, 0.75]) == 0.25
 
 
 def test_targets_hold_miss_or_were_not_measured() -> None:
@@ -129,115 +127,170 @@ def test_targets_hold_miss_or_were_not_measured() -> None:
 
 
 def test_each_target_is_read_off_its_case() -> None:
-    at = {"batch": 4, "length": 4096, "width": 128, "taps": 16, "level": "1"}
-    both = "forward + backward"
-    transform = made("transforms", at)
-    transform["contenders"] = {
-        f"ptwt, {both}": {"samples": [6.0]},
-        f"fixed filters, {both}": {"samples": [1.0]},
+    transform: dict[str, Measured] = {
+        "ptwt, forward + backward": {"samples": [6.0]},
+        "fixed filters, forward + backward": {"samples": [1.0]},
         "fixed filters, forward": {"samples": [2.0]},
         "rfft + irfft, forward": {"samples": [1.0]},
     }
-    step = made("steps", {"length": 4096, "precision": "float32"}, vanilla_softmax=[2.0])
-    step["contenders"][models.WIDE] = {"samples": [1.0]}
-    step["contenders"]["wise_fixed softmax"] = {"samples": [1.5], "memory": 3}
-    step["contenders"][models.VANILLA]["memory"] = 6
-    loop = made("pipeline", {"task": "t", "backbone": "b", "preset": "p"}, step=[1.0], model=[0.9])
-    cases = {"transform": transform, "step": step, "loop": loop}
-    found = {t.what: t for t in targets(cases) if t.value is not None}
-    assert [(round(t.value or 0, 3), t.verdict) for t in found.values()] == [
-        (6, "holds"),
-        (2, "misses"),
-        (0.75, "misses"),
-        (0.5, "holds"),
-        (0.5, "holds"),
-        (0.1, "misses"),
+    step: dict[str, Measured] = {
+        models.VANILLA: {"samples": [2.0], "memory": 6},
+        models.WIDE: {"samples": [1.0]},
+        "wise_fixed softmax": {"samples": [1.5], "memory": 3},
+    }
+    threads = {name: Measured(samples=[9.0]) for name in transform}
+    run: dict[str, Measured] = {"step": {"samples": [1.0, 2.0, 1.0]}, "model": {"samples": [0.9, 1.8, 0.95]}}
+    cases = {
+        "threads": made("transforms", TRANSFORM | {"threads": 2}, threads),
+        "transform": made("transforms", TRANSFORM, transform),
+        "step": made("steps", FLOAT32, step),
+        "run": made("pipeline", {"task": "t", "backbone": "b", "preset": "p"}, run),
+        "generator": made("pipeline", {"generator": "g"}, {"generate": {"samples": [1.0]}}),
+    }
+    found = [target for target in targets(cases) if target.value is not None]
+    values = [6, 2, 0.75, 0.5, 0.5, 0.1]
+    assert [round(target.value or 0, 3) for target in found] == values
+    assert [target.verdict for target in found] == ["holds", "misses", "misses", "holds", "holds", "misses"]
+    text = page.markdown("Device", cases, ["a.png"])
+    assert text.count("| misses |") == 3
+    assert text.count("| not measured |") == len([*targets(cases)]) - len(found)
+    assert "![a.png](a.png)" in text
+
+
+def test_the_kept_page_and_pictures_are_those_of_the_kept_measurements(tmp_path: Path) -> None:
+    copied = tmp_path / KEPT.name
+    shutil.copy(KEPT, copied)
+    written = page.write(copied)
+    pictures = [f"{KEPT.stem}-{name}.{end}" for name in ("transforms", "steps") for end in ("png", "svg")]
+    assert [path.name for path in written] == [f"{KEPT.stem}.md", *pictures]
+    for path in written:
+        if path.suffix != ".png":
+            assert path.read_text("utf-8") == KEPT.with_name(path.name).read_text("utf-8"), path.name
+
+
+Script = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Script:
+    """Return a call of the script with a work of no time in each section: its status and what it says of errors."""
+    main = runpy.run_path(str(ROOT / "scripts" / "benchmark.py"))["main"]
+    monkeypatch.setitem(main.__globals__, "keep_freed_memory", bool)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    for name in main.__globals__["CASES"]:
+        case = Case(name, {"length": 1}, partial(measure, {"nothing": lambda: int}, CPU))
+        monkeypatch.setitem(main.__globals__["CASES"], name, lambda device, quick, case=case: [case])
+
+    def called(*arguments: str) -> tuple[int, str]:
+        options = ["--seconds", "0", "--results", str(tmp_path), *arguments]
+        monkeypatch.setattr(sys, "argv", ["benchmark.py", *options])
+        return main(), capsys.readouterr().err
+
+    return called
+
+
+def test_a_benchmark_goes_on_where_it_was_stopped(script: Script, tmp_path: Path) -> None:
+    def cases(*arguments: str) -> dict[str, Any]:
+        assert script(*arguments) == (0, "")
+        (path,) = tmp_path.glob("*.json")
+        assert path.with_suffix(".md").read_text("utf-8").count("| nothing |") >= 1
+        content = json.loads(path.read_text("utf-8"))
+        assert set(content) == set(kept)
+        return content["cases"]
+
+    kept = json.loads(KEPT.read_text("utf-8"))
+    one, both = cases("--sections", "steps"), cases("--sections", "layers,steps")
+    assert list(one) == ["steps length=1"]
+    assert set(one["steps length=1"]) == set(kept["cases"]["steps length=1024 precision=float32"])
+    assert list(both) == ["layers length=1", "steps length=1"]
+    assert both["steps length=1"] == one["steps length=1"]
+    again = cases("--sections", "steps", "--fresh")
+    assert [again[key] == both[key] for key in both] == [True, False]
+    assert list(cases()) == [f"{name} length=1" for name in ("layers", "pipeline", "steps", "transforms")]
+
+
+def test_an_unknown_section_is_refused(script: Script) -> None:
+    status, error = script("--sections", "transform")
+    assert status == 2
+    assert "transforms,layers,steps,pipeline" in error
+
+
+def test_another_code_or_option_measures_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case("steps", {"length": 1}, lambda seconds: {"x": {"samples": [1.0]}})
+    lines = list(ResultsFile(tmp_path, CPU).measure([case], 0.0))
+    assert lines[0].startswith("1/1")
+    assert ResultsFile(tmp_path, CPU).done(case)
+    assert not ResultsFile(tmp_path, CPU, quick=True).done(case)
+    assert all(list(module._PACKAGE.glob(pattern)) for pattern in module._SOURCES)
+    monkeypatch.setattr(module, "_SOURCES", module._SOURCES[1:])
+    assert not ResultsFile(tmp_path, CPU).done(case)
+
+
+def test_a_file_has_the_name_of_its_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "device_name", lambda device: "AMD EPYC, 1 thread")
+    assert ResultsFile(tmp_path, CPU).path.name == KEPT.name
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources")
+@pytest.mark.parametrize("name", transforms.CONTENDERS)
+def test_every_contender_gives_the_signal_back(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 65, 3)
+    try:
+        back: Any = transforms.build(name, transforms.FORWARD, "cpu", (2, 65, 3), 4, 2)()
+    except ImportError:
+        pytest.skip(f"{name} is not installed")
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:pkg_resources")
+def test_transforms_are_measured_with_their_gradients_and_memory() -> None:
+    setting = TRANSFORM | {"batch": 1, "length": 64, "width": 3, "taps": 4, "level": "full"}
+    found = transforms.measured(CPU, setting, 0.0)
+    kept = json.loads(KEPT.read_text("utf-8"))["cases"][
+        "transforms batch=4 length=4096 width=128 taps=4 level=full"
     ]
-    page = markdown("Device", cases, ["a.png"])
-    assert page.count("| misses |") == 3
-    assert page.count("| not measured |") == len(targets(cases)) - len(found)
-    assert "![a.png](a.png)" in page
+    assert {n for n in found if not n.startswith("pytorch_wavelets")} == set(kept["contenders"])
+    with_memory = {name for name, one in found.items() if "memory" in one}
+    assert with_memory == {name for name, one in kept["contenders"].items() if "memory" in one}
+    for name, inputs in (("fixed filters", [(1, 64, 3)]), ("filters per channel", [(1, 64, 3), (4, 3)])):
+        gradients: Any = transforms.build(name, transforms.BOTH, "cpu", (1, 64, 3), 4, 2)()
+        assert [tuple(gradient.shape) for gradient in gradients] == inputs
 
 
-def test_names_of_files() -> None:
-    assert slug("AMD EPYC, 1 thread") == "amd-epyc-1-thread"
+def test_the_kept_cases_are_measured_still_and_no_two_cases_have_one_key() -> None:
+    sections = (transforms.cases, models.layers, models.steps, models.pipeline)
+    keys = [case.key for cases in sections for case in cases(CPU, False)]
+    assert len(set(keys)) == len(keys)
+    assert set(json.loads(KEPT.read_text("utf-8"))["cases"]) <= set(keys)
 
 
-def tiny() -> list[Case]:
-    """Return a case of each kind that the script draws, at lengths of a second's work."""
-    found = []
-    for length in (64, 128):
-        setting: dict[str, str | int] = {"batch": 4, "length": length, "width": 128, "taps": 16, "level": "1"}
-        run = partial(transforms.measured, CPU, length, 4, 16, "1", batch=1)
-        found.append(Case("transforms", setting, lambda seconds, run=run: run(seconds=seconds)))
-        names = [models.VANILLA, "wise_fixed linear"]
-        step = partial(models.measured, CPU, "step", names, length, "float32", False)
-        found.append(Case("steps", {"length": length, "precision": "float32"}, step))
-    return found
+def test_generators_of_data_are_timed() -> None:
+    cases = [case for case in models.pipeline(CPU, True) if "generator" in case.setting]
+    assert {case.setting["generator"] for case in cases} == {"listops", "pathfinder"}
+    for case in cases[:2]:
+        assert min(case.run(0.0)["generate"]["samples"]) > 0
 
 
-def test_a_tiny_benchmark_goes_on_where_it_was_stopped(script: ModuleType, tmp_path: Path) -> None:
-    cases = tiny()
-    assert len(list(script.measure(Store(tmp_path, CPU), cases[:3], 0.01))) == 3
-    store = Store(tmp_path, CPU)
-    lines = list(script.measure(store, cases, 0.01))
-    assert len(lines) == 2
-    assert lines[0].startswith("3 of 4")
-    assert "1/1" in lines[1]
-    assert "0 min left" in lines[1]
-    written = script.write(store, tmp_path)
-    assert {path.suffix for path in written} == {".json", ".md", ".png", ".svg"}
-    assert all(path.stat().st_size > 0 for path in written)
-    kept = json.loads(store.path.read_text(encoding="utf-8"))["cases"]
-    assert set(kept) == {case.key for case in cases}
-    ours = kept[cases[0].key]["contenders"]["fixed filters, forward + backward"]
-    assert len(ours["samples"]) >= 3
-    assert ours["memory"] > 0
-    page = written[1].read_text(encoding="utf-8")
-    assert "cost per doubling" in page
-    assert "share of copy bandwidth" in page
-
-
-def test_another_code_measures_anew(tmp_path: Path) -> None:
-    case = Case("steps", {"length": 1}, lambda seconds: {"x": Measured([1.0])})
-    store = Store(tmp_path, CPU)
-    store.add(case, case.run(0.0), 0.0)
-    assert Store(tmp_path, CPU).done(case)
-    other = Store(tmp_path, CPU)
-    other.made_by = other.made_by | {"sources": "0"}
-    assert not other.done(case)
-    assert not Store(tmp_path, CPU, quick=True).done(case)
-
-
-def test_an_absent_peer_is_said_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(transforms, "peak_memory", lambda *_: 0)
-    found = transforms.measured(CPU, 64, 4, 2, "full", 0.0, batch=1)
-    assert "make benchmark" in (found["ptwt"].absent or "")
-    assert "absent" in found["ptwt"].plain()
-
-
-def test_an_unknown_section_is_refused(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["benchmark.py", "--sections", "transform"])
-    assert script.main() == 2
-    assert "transforms,layers,steps,pipeline" in capsys.readouterr().err
+@pytest.mark.slow
+def test_threads_and_allocator_are_those_of_a_new_process() -> None:
+    (case,) = [case for case in transforms.cases(CPU, True) if "allocator" in case.setting]
+    assert len(case.run(0.0)["filters per channel, forward"]["samples"]) >= 3
 
 
 SOME = [models.WIDE, "fnet none", "fourier_attention longformer", "wise_lifting performer"]
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *SOME,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in models.contenders(quick=False) if n not in SOME),
+    ],
+)
 def test_a_contender_can_be_configured(name: str) -> None:
     assert name in models.contenders(quick=False)
-    assert models.configured(name, 128).task.length == 128
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(models.contenders(quick=False)) - set(SOME)))
-def test_every_contender_can_be_configured(name: str) -> None:
-    assert models.configured(name, 128).task.length == 128
+    assert models.configured(name, models.text(128)).task.length == 128
 
 
 class Slow(nn.Module):
@@ -258,15 +311,14 @@ class Slow(nn.Module):
     "ignore:The `srun` command",
     "ignore:.*LeafSpec",
 )
-def test_a_timed_training_notes_steps_and_the_models_part(tmp_path: Path) -> None:
-    whole: list[float] = []
-    inside: list[float] = []
-    recipe = Recipe(20, 2, 0.1, 1, "cosine", 0.0, 10)
-    module = pipeline.Timed(Slow(), recipe, 0, pipeline.Clock(whole, inside))
+def test_a_timed_training_notes_steps_the_models_part_and_batches(tmp_path: Path) -> None:
+    samples: dict[str, list[float]] = {"step": [], "model": [], "batch": []}
+    module = models.Timed(Slow(), Recipe(20, 2, 0.1, 1, "cosine", 0.0, 10), 0, samples=samples)
     batch = Batch(torch.zeros(2, 3, dtype=torch.long), None, torch.tensor([0, 1]))
     loader = DataLoader([batch] * 10, batch_size=None)
     trainer = Trainer(max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
                       enable_model_summary=False, default_root_dir=tmp_path, accelerator="cpu")  # fmt: skip
     trainer.fit(module, loader)
-    assert len(whole) == len(inside) == 2 * (10 - 5)
-    assert all(0.005 <= part < step for part, step in zip(inside, whole, strict=True))
+    assert [len(found) for found in samples.values()] == [2 * (10 - 5), 2 * (10 - 5), 10 - 5]
+    assert all(0.005 <= part < step for part, step in zip(samples["model"], samples["step"], strict=True))
+    assert max(samples["batch"]) < 0.005

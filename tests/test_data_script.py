@@ -2,7 +2,6 @@
 
 import importlib.util
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -152,13 +151,3 @@ def test_classes_have_names(tmp_path):
         "one contour",
     )
     assert look.class_names(Task("listops", 16, 200, 10), "") == tuple("0123456789")
-
-
-def test_the_benchmark_measures_every_generator():
-    module = loaded("benchmark_data")
-    table = module.generators(0)
-    names, threads, rates, _ = (list(column.cells) for column in table.columns)
-    assert names[:2] == ["listops", "pathfinder"]
-    assert threads[:2] == ["1", "1"]
-    assert all(float(rate.replace(",", "")) > 1 for rate in rates)
-    assert 1 < module.per_second(lambda turn: time.sleep(0.01), 0.05) <= 100

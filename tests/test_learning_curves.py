@@ -2,7 +2,7 @@
 
 from test_results_record import make
 
-from wise_lra.plots.learning import learning_curves, svg
+from wise_lra.plots.draw import learning_curves, svg
 from wise_lra.results.tables import build
 
 

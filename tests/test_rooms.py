@@ -19,12 +19,12 @@ RULES = {
     "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},
     "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},
     "benchmark": {
-        *("torch", "pywt", "ptwt", "hydra", "omegaconf"),
+        *("torch", "pywt", "ptwt", "pytorch_wavelets", "omegaconf", "wise_lra.plots"),
         *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
         *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
     },  # it measures what a user runs, and so builds runs as a script does
     "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets", "wise_lra.results"},
-    "pictures": {"numpy", "pytorch_lightning", "wise_lra.plots"},
+    "pictures": {"pytorch_lightning", "wise_lra.plots"},
     "predicting": {
         *("torch", "numpy", "pytorch_lightning"),
         *("wise_lra.data.batch", "wise_lra.results.predictions"),
@@ -127,6 +127,7 @@ SCRIPTS = {
     "torch",
     "numpy",
     "PIL",
+    "matplotlib",
 }
 
 

@@ -1,1 +1,1 @@
-"""Measuring speed and memory: transforms, layers, training steps, the input pipeline; and the targets for them."""
+"""Measuring speed and memory of transforms, layers, training steps and the input pipeline, against targets."""

@@ -1,88 +1,174 @@
-"""Time and memory of pieces of work, measured so that they can be compared on a machine that is not quiet."""
+"""Time and memory of contenders, measured in rounds, and the JSON file that holds them."""
 
+import hashlib
 import json
-import tempfile
+import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+import timeit
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.benchmark import timer
+
+from wise_lra.provenance import commit, device_name, dirty, versions
+from wise_lra.results.atomic import write_text
 
 Work = Callable[[], object]
+Works = Mapping[str, Callable[[], Work]]  # name -> builds the work of a contender
+Setting = dict[str, str | int]
+
+_PACKAGE = Path(__file__).parents[1]
+_SOURCES = (
+    *("wavelets/*.py", "mixers/*.py", "model.py", "training.py"),
+    *("benchmark/measure.py", "benchmark/transforms.py", "benchmark/models.py"),
+)
 
 
-@dataclass
-class Measured:
+class Measured(TypedDict, total=False):
     """What one contender of a case took.
 
-    Args:
-        samples: seconds, one a round; sample i of every contender of a case is of the same round.
-        memory: bytes of tensors at the peak beyond inputs and weights, or None where it was not measured.
-        absent: why nothing was measured, or None.
+    samples: seconds, one a round; sample i of every contender of a case is of round i. memory: bytes of tensors at
+    the peak, beyond inputs and weights. absent: why nothing was measured.
     """
 
-    samples: list[float] = field(default_factory=list)
-    memory: int | None = None
-    absent: str | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """Return it for JSON, without what is None."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+    samples: list[float]
+    memory: int
+    absent: str
 
 
-def interleaved(
-    works: Mapping[str, Work], device: torch.device, seconds: float, least: int = 3, most: int = 31
-) -> dict[str, list[float]]:
-    """Return seconds of each work, a sample a round; a round runs all of them once, in turn.
+@dataclass(frozen=True)
+class Case:
+    """One setting of a section, such as length, width and taps, with what measures it for about so many seconds."""
 
-    So what slows the machine for a while slows all of them, and sample i of one is paired with sample i of another.
-    One round goes before, uncounted. Rounds end after ``seconds`` in all, but there are ``least`` to ``most``.
+    section: str
+    setting: Setting
+    run: Callable[[float], dict[str, Measured]]
+
+    @property
+    def key(self) -> str:
+        """The name of the case in the file of results."""
+        return " ".join([self.section, *(f"{name}={value}" for name, value in self.setting.items())])
+
+
+def measure(
+    works: Works,
+    device: torch.device,
+    seconds: float,
+    memory: Collection[str] = (),
+    rounds: tuple[int, int] = (3, 31),
+) -> dict[str, Measured]:
+    """Return what each contender takes.
+
+    A round runs every work once, in turn, so that a slow moment of the machine slows all of them. Each work runs
+    once before, uncounted. Rounds end after ``seconds``, but there are at least and at most ``rounds``. The memory
+    of those named in ``memory`` is measured on a work built anew. A contender whose package is missing, or that the
+    machine cannot run (ImportError, RuntimeError), is absent with the reason.
     """
-    for work in works.values():
-        _timed(work, device)
-    samples: dict[str, list[float]] = {name: [] for name in works}
-    begin, rounds = time.perf_counter(), 0
-    while rounds < least or (rounds < most and time.perf_counter() - begin < seconds):
-        for name, work in works.items():
-            samples[name].append(_timed(work, device))
-        rounds += 1
-    return samples
+    found = _timed(works, seconds, *rounds)
+    for name in memory:
+        if "samples" in found[name]:
+            found[name]["memory"] = peak_memory(works[name](), device)
+    return found
 
 
-def _timed(work: Work, device: torch.device) -> float:
-    _wait(device)
-    begin = time.perf_counter()
-    work()
-    _wait(device)
-    return time.perf_counter() - begin
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _timed(works: Works, seconds: float, least: int, most: int) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    timers: dict[str, timeit.Timer] = {}
+    for name, build in works.items():
+        try:
+            work = build()
+            work()
+        except (ImportError, RuntimeError) as error:
+            found[name] = {"absent": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
+        else:
+            # torch.utils.benchmark.Timer makes two uncounted warm-up calls for one that counts: three times as long
+            timers[name] = timeit.Timer(work, timer=timer)
+            found[name] = {"samples": []}
+    begin, done = time.perf_counter(), 0
+    while done < least or (done < most and time.perf_counter() - begin < seconds):
+        for name in timers:
+            found[name]["samples"].append(timers[name].timeit(1))
+        done += 1
+    return found
 
 
 def peak_memory(work: Work, device: torch.device) -> int:
-    """Return the bytes of tensors at the peak of a work, beyond what was there before it.
+    """Return the bytes of tensors at the peak of a work, beyond those from before it.
 
-    A GPU's allocator counts them; on a CPU they are read from the profiler, which sees each tensor come and go.
-    What a library takes aside from PyTorch's allocator is not among them.
+    A GPU's allocator counts them; on a CPU the profiler sees each one allocated and freed. Memory that a library
+    takes without PyTorch's allocator does not count.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         work()
-        _wait(device)
+        torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "trace.json"
-        seen.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    steps = sorted((e["ts"], e["args"]["Bytes"]) for e in events if e["name"] == "[memory]")
-    return max(accumulate((size for _, size in steps), initial=0))
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return max(accumulate((e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())), initial=0))
+
+
+class ResultsFile:
+    """The measurements of a device, ``folder``/<device>.json, written after every case.
+
+    A case is done if it was measured on the same sources (of transforms, mixers, model, training and measurement),
+    the same torch and number of threads, and with the same ``options``.
+    """
+
+    def __init__(self, folder: Path, device: torch.device, **options: float) -> None:
+        self.device = device_name(device)
+        name = re.sub(r"[^a-z0-9]+", "-", self.device.lower()).strip("-")
+        self.path = folder / f"{name}.json"
+        sources = b"".join(file.read_bytes() for part in _SOURCES for file in sorted(_PACKAGE.glob(part)))
+        self.made_by = {
+            "sources": hashlib.sha256(sources).hexdigest()[:12],
+            "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(),
+            **options,
+        }
+        before = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        self.cases: dict[str, dict[str, Any]] = before.get("cases", {})
+
+    def done(self, case: Case) -> bool:
+        """Tell whether the case was measured on the code as it is."""
+        return case.key in self.cases and self.cases[case.key]["made_by"] == self.made_by
+
+    def measure(self, cases: Sequence[Case], seconds: float) -> Iterator[str]:
+        """Measure the cases that are not done, and yield a line for each."""
+        missing = [case for case in cases if not self.done(case)]
+        if len(missing) < len(cases):
+            yield f"{len(cases) - len(missing)} of {len(cases)} cases are there already"
+        for index, case in enumerate(missing, start=1):
+            begin = time.perf_counter()
+            self._write(case, case.run(seconds), time.perf_counter() - begin)
+            expected = (
+                self.cases.get(later.key, {}).get("seconds", 3 * seconds) for later in missing[index:]
+            )
+            yield (
+                f"{index}/{len(missing)}  {time.perf_counter() - begin:5.1f} s  {case.key}   "
+                f"about {sum(expected) / 60:.0f} min left"
+            )
+
+    def _write(self, case: Case, measured: dict[str, Measured], seconds: float) -> None:
+        self.cases[case.key] = {
+            "section": case.section,
+            "setting": case.setting,
+            "contenders": measured,
+            "seconds": round(seconds, 1),
+            "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": commit(),
+            "dirty": dirty(),
+            "made_by": self.made_by,
+        }
+        results = {"device": self.device, "versions": versions(), "cases": self.cases}
+        text = json.dumps(results, indent=1, sort_keys=True) + "\n"
+        write_text(self.path, text)
+        self.cases = json.loads(text)["cases"]  # sorted, as a later command reads them

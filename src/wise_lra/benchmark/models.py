@@ -1,58 +1,56 @@
-"""Mixers alone and whole training steps: every backbone with every attention it holds, at equal hyperparameters."""
+"""Mixers alone, training steps, and the input pipeline of whole runs: every backbone with every attention."""
 
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils.benchmark import timer
 
+from wise_lra import experiment
 from wise_lra.configuration import compose, options
+from wise_lra.data import listops, pathfinder
+from wise_lra.data.made import kind
 from wise_lra.experiment import build_model
 from wise_lra.training import Recipe, Training
 
-from .case import Case
-from .measure import Measured, Work, interleaved, peak_memory
-from .transforms import BOTH
-from .transforms import build as build_transform
+from . import transforms
+from .measure import Case, Measured, Setting, Work, Works, measure
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 VANILLA = "vanilla softmax"
-_WIDE, _CHUNKED = "bands of full width", "MLP in chunks"
-WIDE = f"wise_fixed softmax, {_WIDE}"
-CHUNKED = f"wise_fixed softmax, {_CHUNKED}"
-VANILLA_CHUNKED = f"{VANILLA}, {_CHUNKED}"
+WIDE = "wise_fixed softmax, bands of full width"
+CHUNKED = "wise_fixed softmax, MLP in chunks"
+VANILLA_CHUNKED = f"{VANILLA}, MLP in chunks"
 
-# LRA's recipe for Text, narrower and one block deep so that a CPU can measure 16,384 tokens. Nothing is dropped:
-# with dropout of its weights, attention on a CPU has no fused kernel, and vanilla would look worse than it is.
-_SIZES = (
-    *("task=text", "preset=lra", "logger=csv", "model.depth=1", "model.dropout=0", "heads.dropout=0"),
-    *("model.d_model=128", "model.mlp_dim=512", "heads.number=2", "heads.qkv_dim=128", "model.pool=mean"),
+# Text under LRA's recipe, narrower and one block deep so that a CPU can measure 16,384 tokens. Without dropout,
+# because attention with dropout of its weights has no fused kernel on a CPU: vanilla would look slow.
+TEXT = (
+    *("task=text", "preset=lra", "model.depth=1", "model.dropout=0", "heads.dropout=0", "model.pool=mean"),
+    *("model.d_model=128", "model.mlp_dim=512", "heads.number=2", "heads.qkv_dim=128"),
     "preset.parameter_limit=null",
 )
-_VARIANTS = ("float32", "bf16", "compiled")
+_WIDER = ("model.d_model=256", "model.mlp_dim=1024", "heads.number=4", "heads.qkv_dim=256")
 _CHANGES = {
-    _WIDE: ("preset.fit_parameters=false",),
-    _CHUNKED: ("trainer.mlp_chunk=256",),
+    "bands of full width": ("preset.fit_parameters=false",),
+    "MLP in chunks": ("trainer.mlp_chunk=256",),
 }
+_UNCOUNTED = 5  # steps at the start of an epoch
 
 
 def contenders(quick: bool) -> list[str]:
-    """Return "backbone attention" of every pair, vanilla first; a few of them for a quick look."""
+    """Return "backbone attention" of every pair, vanilla first; five of them if ``quick``."""
     if quick:
-        some = ("fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_fixed performer")
-        return [VANILLA, *some]
-    backbones = [
-        "vanilla",
-        *(name for name in options("backbone") if name not in ("vanilla", "fnet", "fnet_prenorm")),
-    ]
-    attentions = [
-        "softmax",
-        *(name for name in options("attention") if name not in ("softmax", "none", "performer_wise")),
-    ]
-    return [*(f"{b} {a}" for b in backbones for a in attentions), "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
+        return [VANILLA, "fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_fixed performer"]
+    mixing = [name for name in options("backbone") if name not in ("vanilla", "fnet", "fnet_prenorm")]
+    left_out = ("softmax", "none", "performer_wise")
+    attentions = ["softmax", *(name for name in options("attention") if name not in left_out)]
+    pairs = [f"{backbone} {attention}" for backbone in ("vanilla", *mixing) for attention in attentions]
+    return [*pairs, "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
 
 
 def layers(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -61,74 +59,65 @@ def layers(device: torch.device, quick: bool) -> Iterator[Case]:
     Beyond 4,096 only of vanilla, fnet and wise_fixed: banks differ by the transform, which has its own section.
     """
     for length in (1024, 4096) if quick else LENGTHS:
-        names = [
-            n for n in contenders(quick) if length <= 4096 or n.startswith(("vanilla", "fnet", "wise_fixed"))
-        ]
-        run = partial(measured, device, "layer", names, length, "float32", False)
-        yield Case("layers", {"length": length, "precision": "float32"}, run)
+        works: Works = {
+            name: partial(build_layer, name, length, str(device))
+            for name in contenders(quick)
+            if length <= 4096 or name.startswith(("vanilla", "fnet", "wise_fixed"))
+        }
+        yield Case("layers", {"length": length, "precision": "float32"}, partial(measure, works, device))
 
 
 def steps(device: torch.device, quick: bool) -> Iterator[Case]:
-    """Yield a case a length: training steps of one document, with their memory; bf16 and compiled at 4,096.
+    """Yield training steps: of one document by length, with their memory; in bf16 and compiled; on Image.
 
-    The last one is the transform's share of a step.
+    The last case is the transform's share of a step: the transform of one layer, beside the step that holds it.
     """
+
+    def case(setting: Setting, names: Sequence[str], overrides: Sequence[str], **how: Any) -> Case:
+        works: Works = {name: partial(build_step, name, overrides, str(device), **how) for name in names}
+        memory = works if setting.get("precision") == "float32" else ()
+        return Case("steps", setting, partial(measure, works, device, memory=memory))
+
     for length in (1024, 4096) if quick else LENGTHS:
-        run = partial(measured, device, "step", contenders(quick), length, "float32", True)
-        yield Case("steps", {"length": length, "precision": "float32"}, run)
+        yield case({"length": length, "precision": "float32"}, contenders(quick), text(length))
     few = [VANILLA, "fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_adaptive softmax"]
-    for variant in _VARIANTS[1:]:
-        length = 1024 if quick else 4096
-        run = partial(measured, device, "step", few[: 3 if quick else 5], length, variant, False)
-        yield Case("steps", {"length": length, "precision": variant}, run)
-    yield Case("steps", {"length": 2048, "width": 256, "share": "transform"}, partial(_share, device))
+    few, length, batch = (few[:3], 1024, 4) if quick else (few, 4096, 32)
+    for variant in ("bf16", "compiled"):
+        yield case({"length": length, "precision": variant}, few, text(length), variant=variant)
+    names = [VANILLA, "wise_fixed softmax", "wise_adaptive softmax"]
+    setting: Setting = {"task": "image", "preset": "quick", "batch": batch}
+    yield case(setting, names, ("task=image", "preset=quick"), batch=batch)
+    of_layer = ("fixed filters", transforms.BOTH, str(device), (1, 2048, 256), 16, 1)
+    share: Works = {
+        "step": partial(build_step, "wise_fixed softmax", (*text(2048), *_WIDER), str(device)),
+        "transform": partial(transforms.build, *of_layer),
+    }
+    yield Case("steps", {"length": 2048, "width": 256, "share": "transform"}, partial(measure, share, device))
 
 
-def measured(
-    device: torch.device,
-    what: str,
-    names: list[str],
-    length: int,
-    variant: str,
-    with_memory: bool,
-    seconds: float,
-) -> dict[str, Measured]:
-    """Return what each contender takes, in rounds that all of them share."""
-    make = {"layer": build_layer, "step": build_step}[what]
-    works: dict[str, Work] = {}
-    absent: dict[str, Measured] = {}
-    for name in names:
-        try:
-            works[name] = make(name, length, str(device), variant)
-            if variant == "compiled":
-                works[
-                    name
-                ]()  # here, so that a compiler that is not there costs one contender its row, not all
-        except Exception as error:
-            absent[name] = Measured(absent=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
-            works.pop(name, None)
-    found = {name: Measured(samples) for name, samples in interleaved(works, device, seconds).items()}
-    del works
-    for name, measured in found.items():
-        if with_memory:
-            measured.memory = peak_memory(make(name, length, str(device), variant), device)
-    return found | absent
+def text(length: int) -> tuple[str, ...]:
+    """Return the overrides of one block on Text at a length."""
+    return (*TEXT, f"task.length={length}")
 
 
-def build_step(name: str, length: int, device: str, variant: str = "float32", *sizes: str) -> Work:
-    """Return a work: one training step on one document of random bytes, as `Training` and its optimiser take it."""
-    cfg = configured(name, length, *sizes)
+def build_step(
+    name: str, overrides: Sequence[str], device: str = "cpu", variant: str = "float32", batch: int = 1
+) -> Work:
+    """Return a work: a training step on random tokens, as `Training` and its optimiser make it.
+
+    variant: float32, bf16 or compiled.
+    """
+    cfg = configured(name, overrides)
     model = build_model(cfg).to(device)
     training = Training(model, Recipe(1, 1, cfg.recipe.lr, 1, "rsqrt", cfg.recipe.weight_decay, 1), seed=0)
     optimizer: torch.optim.Optimizer = training.configure_optimizers()["optimizer"]
-    tokens = torch.randint(1, cfg.task.vocabulary, (1, length), device=device)
-    mask = torch.ones_like(tokens, dtype=torch.bool)
-    labels = torch.zeros(1, dtype=torch.long, device=device)
+    tokens = torch.randint(1, cfg.task.vocabulary, (batch, cfg.task.length), device=device)
+    mask = torch.ones_like(tokens, dtype=torch.bool) if cfg.task.padded else None
+    labels = torch.zeros(batch, dtype=torch.long, device=device)
     forward = torch.compile(model) if variant == "compiled" else model
-    kind = torch.device(device).type
 
     def step() -> None:
-        with torch.autocast(kind, torch.bfloat16, enabled=variant == "bf16"):
+        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=variant == "bf16"):
             loss = cross_entropy(forward(tokens, mask).float(), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -137,34 +126,107 @@ def build_step(name: str, length: int, device: str, variant: str = "float32", *s
     return step
 
 
-def build_layer(name: str, length: int, device: str, variant: str = "float32") -> Work:
-    """Return a work: the mixer of the contender's block, forward and backward, on one sequence."""
-    cfg = configured(name, length)
+def build_layer(name: str, length: int, device: str = "cpu") -> Work:
+    """Return a work: the mixer of a contender's block, forward and backward, on one sequence."""
+    cfg = configured(name, text(length))
     model: Any = build_model(cfg)
     mixer = model.encoder.blocks[0].mixer.to(device)
     x = torch.randn(1, length, cfg.model.d_model, device=device, requires_grad=True)
-    inputs: list[Tensor] = [x, *mixer.parameters()]
-    cotangent = torch.randn_like(x)
-
-    def layer() -> None:
-        torch.autograd.grad(mixer(x, None), inputs, cotangent, allow_unused=True)
-
-    return layer
+    inputs, cotangent = [x, *mixer.parameters()], torch.randn_like(x)
+    return lambda: torch.autograd.grad(mixer(x, None), inputs, cotangent, allow_unused=True)
 
 
-def configured(name: str, length: int, *sizes: str) -> DictConfig:
-    """Return the configuration of a contender, "backbone attention", at a length."""
-    plain, _, change = name.partition(", ")
-    backbone, attention = plain.split()
-    overrides = [f"backbone={backbone}", f"task.length={length}", *_SIZES, *_CHANGES.get(change, ()), *sizes]
-    return compose([*overrides, *([] if attention == "none" else [f"attention={attention}"])])
+def configured(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Return the configuration of a contender: "backbone attention", or that with ", " and one of the changes."""
+    pair, _, change = name.partition(", ")
+    backbone, attention = pair.split()
+    chosen = [f"backbone={backbone}", *([] if attention == "none" else [f"attention={attention}"])]
+    return compose([*chosen, *overrides, *_CHANGES.get(change, ())])
 
 
-def _share(device: torch.device, seconds: float) -> dict[str, Measured]:
-    """Return the transform of one layer, there and back with its gradients, beside the step that holds it."""
-    wide = ("model.d_model=256", "model.mlp_dim=1024", "heads.number=4", "heads.qkv_dim=256")
-    works = {
-        "step": build_step("wise_fixed softmax", 2048, str(device), "float32", *wide),
-        "transform": build_transform("fixed filters", BOTH, str(device), (1, 2048, 256), 16, 1),
-    }
-    return {name: Measured(samples) for name, samples in interleaved(works, device, seconds).items()}
+def pipeline(device: torch.device, quick: bool) -> Iterator[Case]:
+    """Yield runs of preset=quick with the plain and the fastest backbone, and the two generators of data."""
+    for task in ("listops",) if quick else ("listops", "image"):
+        for backbone in ("fnet",) if quick else ("vanilla", "fnet"):
+            setting: Setting = {"task": task, "backbone": backbone, "preset": "quick"}
+            yield Case("pipeline", setting, partial(_run, task, backbone))
+    makers: list[tuple[str, int, int, Work]] = [("listops", 1000, 1, partial(listops.generate, 1000, 0))]
+    for threads in sorted({1, os.cpu_count() or 1}):
+        examples = 256 * threads
+        draw = partial(pathfinder.generate, examples, 0, workers=threads)
+        makers.append(("pathfinder", examples, threads, draw))
+    for name, examples, threads, work in makers:
+        works: Works = {"generate": partial(partial, work)}
+        setting = {"generator": name, "examples": examples, "threads": threads}
+        yield Case("pipeline", setting, partial(measure, works, device))
+
+
+def _run(task: str, backbone: str, seconds: float) -> dict[str, Measured]:
+    """Return the steps of a run, the model's part of each, and the batches of its loader.
+
+    The run has two epochs of the preset's length, whatever they take: how often values are logged depends on it.
+    """
+    samples: dict[str, list[float]] = {"step": [], "model": [], "batch": []}
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = (
+            *(f"task={task}", f"backbone={backbone}", f"data.source={kind(task)}", "logger.mode=offline"),
+            *(f"{name}={folder}/{name}" for name in ("data.root", "runs", "records")),
+            *("trainer.progress=none", "data.validation_examples=16", "data.test_examples=16"),
+        )
+        cfg = compose(list(overrides))
+        cfg.recipe.steps = 2 * cfg.recipe.validate_every
+        experiment.train(cfg, partial(Timed, samples=samples))
+    return {name: {"samples": found} for name, found in samples.items()}
+
+
+class Timed(Training):
+    """A `Training` that adds to `samples` the seconds of its steps, of the model in each, and of loading a batch.
+
+    A step lasts from the end of the batch before it to its own: loading, logging and callbacks count. The model's
+    part is forward from tokens to loss, backward, the optimiser's update and its clearing of gradients. The first
+    steps of an epoch do not count. Batches are loaded once more after training.
+    """
+
+    def __init__(self, *args: Any, samples: dict[str, list[float]]) -> None:
+        super().__init__(*args)
+        self.samples, self._ended, self._inside = samples, 0.0, 0.0
+        for name in ("_measure", "backward", "optimizer_zero_grad"):
+            setattr(self, name, partial(self._add, getattr(self, name)))
+
+    def _add(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function and add its seconds to the model's part."""
+        begin = timer()
+        result = function(*args, **kwargs)
+        self._inside += timer() - begin
+        return result
+
+    def configure_optimizers(self) -> Any:
+        """Time the update, from `on_before_optimizer_step` to its end."""
+        found = super().configure_optimizers()
+        found["optimizer"].register_step_post_hook(self._updated)
+        return found
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Begin the update."""
+        self._inside -= timer()
+
+    def _updated(self, *_: Any) -> None:
+        self._inside += timer()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """End the step."""
+        super().on_train_batch_end(outputs, batch, index)
+        now = timer()
+        if index >= _UNCOUNTED:
+            self.samples["step"].append(now - self._ended)
+            self.samples["model"].append(self._inside)
+        self._ended, self._inside = now, 0.0
+
+    def on_train_end(self) -> None:
+        """Time the loader alone."""
+        begin = timer()
+        for index, _ in enumerate(self.trainer.train_dataloader or ()):
+            now = timer()
+            if index >= _UNCOUNTED:
+                self.samples["batch"].append(now - begin)
+            begin = now

@@ -1,13 +1,59 @@
-"""The measurements as a page of Markdown: targets, then a table a section."""
+"""The measurements as a page of Markdown, targets first and then a table a section, and as pictures."""
 
+import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
-from .figures import Cases, Setting, bandwidth, grows, ratio, spread
+from wise_lra.plots.draw import draw_costs, save
+from wise_lra.results.atomic import write_text
+
+from .measure import Setting
 from .models import VANILLA
-from .targets import Target, targets
+from .targets import FLOAT32, TRANSFORM, Cases, bandwidth, growth, ratio, series, targets
+from .transforms import BOTH
 
 SECTIONS = ("transforms", "layers", "steps", "pipeline")
+_DRAWN = {
+    "transforms": [*(f"{n}, {BOTH}" for n in ("fixed filters", "filters per channel", "rfft + irfft", "ptwt")),
+                   "copy, forward"],
+    "steps": [VANILLA, "vanilla linear", "fnet none", "wise_fixed softmax", "wise_fixed linear",
+              "wise_fixed performer", "wise_fixed longformer", "wise_adaptive softmax"],
+}  # fmt: skip
+
+
+def write(results: Path) -> list[Path]:
+    """Write page and pictures of a file of results beside it; return their paths."""
+    content = json.loads(results.read_text(encoding="utf-8"))
+    device, cases, page = content["device"], content["cases"], results.with_suffix(".md")
+    drawn: list[Path] = []
+    for name, title, panels in _pictures(cases):
+        if any(panels.values()):
+            drawn += save(draw_costs(panels, f"{title} · {device}"), page.parent, f"{page.stem}-{name}")
+    shown = [path.name for path in drawn if path.suffix == ".png"]
+    write_text(page, markdown(device, cases, shown))
+    return [page, *drawn]
+
+
+def _pictures(cases: Cases) -> Iterator[tuple[str, str, dict[str, dict[str, dict[int, float]]]]]:
+    """Yield name, title and panels of each picture: panel -> contender -> length -> cost."""
+    for name, setting, title, panels in (
+        ("transforms", TRANSFORM, "wavedec + waverec, 16 taps, level 1, (4, length, 128)", ["ms"]),
+        (
+            "steps",
+            FLOAT32,
+            "One training step of one document, one block of width 128",
+            ["ms", "memory (MB)"],
+        ),
+    ):
+        found = {contender: series(cases, name, setting, contender) for contender in _DRAWN[name]}
+        time = {
+            c: {n: 1e3 * median(one["samples"]) for n, one in found[c].items()} for c in found if found[c]
+        }
+        memory = {c: {n: one["memory"] / 1e6 for n, one in found[c].items() if "memory" in one} for c in time}
+        costs = {"ms": time, "memory (MB)": {c: m for c, m in memory.items() if m}}
+        yield name, title, {panel: costs[panel] for panel in panels}
 
 
 def markdown(device: str, cases: Cases, pictures: Iterable[str]) -> str:
@@ -25,74 +71,69 @@ def markdown(device: str, cases: Cases, pictures: Iterable[str]) -> str:
         "",
         "## Targets",
         "",
-        *_table(("target", "measured", "bound", ""), map(_target, targets(cases))),
+        *_table(("target", "measured", "bound", ""), (target.row for target in targets(cases))),
     ]
     for section in SECTIONS:
-        some = [case for case in cases.values() if case["section"] == section]
-        if some:
+        if some := [case for case in cases.values() if case["section"] == section]:
             lines += ["", f"## {section.capitalize()}", "", *_section(section, some)]
             lines += ["", *_growth(cases, section)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _target(target: Target) -> tuple[str, ...]:
-    return target.what, target.measured, f"{target.side} {target.bound:g}", target.verdict
-
-
 def _section(section: str, cases: list[dict[str, Any]]) -> Iterator[str]:
     """Yield a table of every contender of every case."""
-    reference = {"transforms": "copy", "layers": VANILLA, "steps": VANILLA, "pipeline": "step"}[section]
+    reference, against = {
+        "transforms": ("copy", "share of copy bandwidth"),
+        "pipeline": ("step", "of a step"),
+    }.get(section, (VANILLA, "time / vanilla"))
     rows = []
     for case in sorted(cases, key=lambda case: [str(v).zfill(8) for v in case["setting"].values()]):
-        setting = ", ".join(f"{name} {_plain(value)}" for name, value in case["setting"].items())
+        setting = _words(case["setting"])
         base: dict[str, Any] = next((c for n, c in case["contenders"].items() if n.startswith(reference)), {})
         for name, contender in case["contenders"].items():
             rows.append((setting, name, *_figures(section, name, contender, base)))
             setting = ""
-    against = {"transforms": "share of copy bandwidth", "pipeline": "of a step"}.get(
-        section, "time / vanilla"
-    )
     return _table(("setting", "", "ms", "n", against, "per second", "memory, MB", "memory / vanilla"), rows)
 
 
 def _figures(section: str, name: str, contender: dict[str, Any], base: dict[str, Any]) -> tuple[str, ...]:
-    if contender.get("absent"):
+    if "absent" in contender:
         return contender["absent"], "", "", "", "", ""
-    s = spread(contender["samples"])
-    milliseconds = f"{1e3 * s.median:.2f} ({1e3 * s.low:.2f} to {1e3 * s.high:.2f})"
-    relative = "—"
-    if base.get("samples") and len(base["samples"]) == s.n:
-        pair = contender["samples"], base["samples"]
-        passes = name.rpartition(", ")[2]
-        relative = f"{bandwidth(*pair, passes) if section == 'transforms' else ratio(*pair):.2f}"
+    samples, relative = contender["samples"], "—"
+    low, middle, high = quartiles(samples)
+    milliseconds = f"{1e3 * middle:.2f} ({1e3 * low:.2f} to {1e3 * high:.2f})"
+    if len(base.get("samples", ())) == len(samples):
+        pair = samples, base["samples"]
+        share = bandwidth(*pair, name.rpartition(", ")[2]) if section == "transforms" else ratio(*pair)
+        relative = f"{share:.2f}"
     memory, least = contender.get("memory"), base.get("memory")
     megabytes = f"{memory / 1e6:,.1f}" if memory else "—"
-    share = f"{memory / least:.2f}" if memory and least else "—"
-    return milliseconds, str(s.n), relative, f"{1 / s.median:.2f}", megabytes, share
+    against = f"{memory / least:.2f}" if memory and least else "—"
+    return milliseconds, str(len(samples)), relative, f"{1 / middle:.2f}", megabytes, against
+
+
+def quartiles(samples: list[float]) -> tuple[float, ...]:
+    """Return lower quartile, median and upper quartile of one sample or more."""
+    return (*quantiles(samples, n=4, method="inclusive"),) if len(samples) > 1 else (samples[0],) * 3
 
 
 def _growth(cases: Cases, section: str) -> Iterator[str]:
-    """Yield what a doubling of the length costs each contender."""
-    settings: dict[str, list[Setting]] = {
-        "transforms": [{"batch": 4, "width": 128, "taps": 16, "level": level} for level in ("1", "full")],
-        "layers": [{"precision": "float32"}],
-        "steps": [{"precision": "float32"}],
-    }
+    """Yield a table of each contender's growth per doubling of the length; nothing without two lengths."""
+    settings = [TRANSFORM, TRANSFORM | {"level": "full"}] if section == "transforms" else [FLOAT32]
+    names = dict.fromkeys(n for c in cases.values() if c["section"] == section for n in c["contenders"])
     rows = []
-    for setting in settings.get(section, []):
-        names = dict.fromkeys(n for c in cases.values() if c["section"] == section for n in c["contenders"])
+    for setting in settings:
         for name in names:
-            whole, late = (grows(cases, section, name, setting, least) for least in (0, 4096))
+            whole, late = (growth(cases, section, setting, name, shortest) for shortest in (0, 4096))
             if whole is not None:
-                said = ", ".join(f"{key} {value}" for key, value in setting.items())
+                said = _words({key: value for key, value in setting.items() if key != "length"})
                 rows.append((name, said, f"{whole:.2f}", "—" if late is None else f"{late:.2f}"))
-    if not rows:
-        return iter(())
-    return _table(("cost per doubling of the length", "", "all lengths", "4,096 on"), rows)
+    if rows:
+        yield from _table(("cost per doubling of the length", "", "all lengths", "4,096 on"), rows)
 
 
-def _plain(value: str | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else value
+def _words(setting: Setting) -> str:
+    return ", ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v}" for k, v in setting.items())
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

@@ -1,20 +1,25 @@
-"""The targets: bounds on ratios of one run, so that they mean the same on every machine."""
+"""Ratios and growth of what was measured, and the targets: bounds on them, the same on every machine."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from statistics import median
+from typing import Any, Literal
 
-from .figures import Cases, Setting, compared, grows, memory, overhead
+from .measure import Setting
 from .models import CHUNKED, VANILLA, VANILLA_CHUNKED, WIDE
 from .transforms import BATCH, BOTH, FORWARD, LENGTH, TAPS, WIDTH
 
-_FILTERS = ("fixed filters", "filters per channel")
-_LINEAR = ("linear", "linformer", "longformer", "performer")
+Cases = dict[str, dict[str, Any]]
+
+TRANSFORM: Setting = {"batch": BATCH, "length": LENGTH, "width": WIDTH, "taps": TAPS, "level": "1"}
+FLOAT32: Setting = {"length": 4096, "precision": "float32"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on a figure, and the figure: None where the cases that it needs were not measured."""
+    """A bound on a value; the value is None where the cases that it needs were not measured."""
 
     what: str
     side: Literal["at least", "at most"]
@@ -23,74 +28,105 @@ class Target:
 
     @property
     def verdict(self) -> str:
-        """Say holds, misses, or that nothing was measured."""
+        """Return holds, misses, or not measured."""
         if self.value is None:
             return "not measured"
         holds = self.value >= self.bound if self.side == "at least" else self.value <= self.bound
         return "holds" if holds else "misses"
 
     @property
-    def measured(self) -> str:
-        """The figure to two or three digits."""
-        return "—" if self.value is None else f"{self.value:.3g}"
+    def row(self) -> tuple[str, str, str, str]:
+        """Return target, value, bound and verdict as text."""
+        value = "—" if self.value is None else f"{self.value:.3g}"
+        return self.what, value, f"{self.side} {self.bound:g}", self.verdict
 
 
-def targets(cases: Cases) -> list[Target]:
-    """Return every target that can be judged without a GPU, with what was measured."""
-    return [*_transforms(cases), *_growth(cases), *_steps(cases), *_pipeline(cases)]
+def targets(cases: Cases) -> Iterator[Target]:
+    """Yield every target that needs no GPU, with what was measured."""
+    transforms, steps = partial(compared, cases, "transforms"), partial(compared, cases, "steps")
+    filters = ("fixed filters", "filters per channel")
 
-
-def _transforms(cases: Cases) -> Iterator[Target]:
-    at: Setting = {"batch": BATCH, "length": LENGTH, "width": WIDTH, "taps": TAPS, "level": "1"}
-    there = f"wavedec + waverec, level 1, ({BATCH}, {LENGTH:,}, {WIDTH})"
-    figure = compared(cases, "transforms", at, f"ptwt, {BOTH}", f"fixed filters, {BOTH}")
-    yield Target(f"{there}, {TAPS} taps, fixed filters, {BOTH}: ptwt's time / ours", "at least", 5, figure)
+    what = f"wavedec + waverec, level 1, ({BATCH}, {LENGTH:,}, {WIDTH})"
+    value = transforms(TRANSFORM, f"ptwt, {BOTH}", f"fixed filters, {BOTH}")
+    yield Target(f"{what}, {TAPS} taps, fixed filters, {BOTH}: ptwt's time / ours", "at least", 5, value)
     for taps in (2, 4, TAPS):
-        for kind in _FILTERS:
-            names = f"{kind}, {FORWARD}", f"rfft + irfft, {FORWARD}"
-            figure = compared(cases, "transforms", at | {"taps": taps}, *names)
-            yield Target(
-                f"{there}, {taps} taps, {kind}, {FORWARD}: time / rfft + irfft", "at most", 1, figure
-            )
+        for kind in filters:
+            value = transforms(TRANSFORM | {"taps": taps}, f"{kind}, {FORWARD}", f"rfft + irfft, {FORWARD}")
+            yield Target(f"{what}, {taps} taps, {kind}, {FORWARD}: time / rfft + irfft", "at most", 1, value)
 
-
-def _growth(cases: Cases) -> Iterator[Target]:
     what = "cost per doubling of the length, from 4,096 on"
-    for kind in _FILTERS:
-        for passes in (FORWARD, BOTH):
-            for level in ("1", "full"):
-                at: Setting = {"batch": BATCH, "width": WIDTH, "taps": TAPS, "level": level}
-                figure = grows(cases, "transforms", f"{kind}, {passes}", at, 4096)
-                yield Target(f"{what}: transform, {kind}, {passes}, level {level}", "at most", 2.1, figure)
-    for attention in _LINEAR:
-        figure = grows(cases, "layers", f"wise_fixed {attention}", {"precision": "float32"}, 4096)
-        yield Target(f"{what}: layer of wise_fixed {attention}", "at most", 2.1, figure)
+    for name in (f"{kind}, {passes}" for kind in filters for passes in (FORWARD, BOTH)):
+        for level in ("1", "full"):
+            value = growth(cases, "transforms", TRANSFORM | {"level": level}, name, 4096)
+            yield Target(f"{what}: transform, {name}, level {level}", "at most", 2.1, value)
+    for name in (
+        f"wise_fixed {attention}" for attention in ("linear", "linformer", "longformer", "performer")
+    ):
+        value = growth(cases, "layers", FLOAT32, name, 4096)
+        yield Target(f"{what}: layer of {name}", "at most", 2.1, value)
 
-
-def _steps(cases: Cases) -> Iterator[Target]:
-    at: Setting = {"length": 4096, "precision": "float32"}
     for name, other in (("wise_fixed softmax", VANILLA), (WIDE, VANILLA), (CHUNKED, VANILLA_CHUNKED)):
         what = f"training step at 4,096, {name}"
-        figure = compared(cases, "steps", at, name, other)
-        yield Target(f"{what}: time / {other}", "at most", 0.6, figure)
-        figure = memory(cases, "steps", at, name, other)
-        yield Target(f"{what}: memory / {other}", "at most", 0.7, figure)
-    for attention in ("linear", "performer"):
-        name = f"wise_fixed {attention}"
-        figure = compared(cases, "steps", at | {"length": 16384}, name, VANILLA)
-        yield Target(f"training step at 16,384, {name}: time / vanilla softmax", "at most", 0.15, figure)
-    figure = compared(cases, "steps", {"share": "transform"}, "transform", "step")
-    yield Target(
-        "transform's share of a wise_fixed training step at 2,048, width 256", "at most", 0.1, figure
-    )
+        yield Target(f"{what}: time / {other}", "at most", 0.6, steps(FLOAT32, name, other))
+        yield Target(f"{what}: memory / {other}", "at most", 0.7, steps(FLOAT32, name, other, "memory"))
+    for name in ("wise_fixed linear", "wise_fixed performer"):
+        value = steps(FLOAT32 | {"length": 16384}, name, VANILLA)
+        yield Target(f"training step at 16,384, {name}: time / {VANILLA}", "at most", 0.15, value)
+    value = steps({"length": 2048, "width": 256, "share": "transform"}, "transform", "step")
+    what = "transform's share of a wise_fixed training step at 2,048, width 256"
+    yield Target(what, "at most", 0.1, value)
+
+    for at in (case["setting"] for case in cases.values() if "backbone" in case["setting"]):
+        share = compared(cases, "pipeline", at, "model", "step")
+        what = f"{at['backbone']} on {at['task']}, preset={at['preset']}"
+        what = f"share of a step outside forward, backward, optimiser: {what}"
+        yield Target(what, "at most", 0.03, share and 1 - share)
 
 
-def _pipeline(cases: Cases) -> Iterator[Target]:
+def compared(
+    cases: Cases, section: str, setting: Setting, name: str, other: str, what: str = "samples"
+) -> float | None:
+    """Return the paired ratio of the times of two contenders, or the ratio of their "memory"; None without both."""
     for case in cases.values():
-        if case["section"] == "pipeline":
-            setting, contenders = case["setting"], case["contenders"]
-            what = f"{setting['backbone']} on {setting['task']}, preset={setting['preset']}"
-            figure = overhead(contenders["step"]["samples"], contenders["model"]["samples"])
-            yield Target(
-                f"share of a step outside forward, backward, optimiser: {what}", "at most", 0.03, figure
-            )
+        if (case["section"], case["setting"]) == (section, setting):
+            one, two = (case["contenders"].get(contender, {}).get(what) for contender in (name, other))
+            if one and two:
+                return ratio(one, two) if what == "samples" else one / two
+    return None
+
+
+def ratio(some: list[float], others: list[float]) -> float:
+    """Return the median of some[i] / others[i]: both are of round i, so that a slow round cancels."""
+    return median(one / other for one, other in zip(some, others, strict=True))
+
+
+def bandwidth(samples: list[float], copy: list[float], passes: str) -> float:
+    """Return the share of a copy's bandwidth that a transform there and back reaches.
+
+    It must read and write the signal and the bands once each, twice with gradients; a copy reads and writes one.
+    """
+    return (4 if passes == BOTH else 2) * ratio(copy, samples)
+
+
+def series(cases: Cases, section: str, setting: Setting, name: str) -> dict[int, dict[str, Any]]:
+    """Return length -> what a contender took, shortest first; the cases equal the setting except in the length."""
+    found = {}
+    for case in cases.values():
+        at, contender = case["setting"], case["contenders"].get(name, {})
+        same = (case["section"], at) == (section, setting | {"length": at.get("length")})
+        if same and "samples" in contender:
+            found[int(at["length"])] = contender
+    return dict(sorted(found.items()))
+
+
+def growth(cases: Cases, section: str, setting: Setting, name: str, shortest: int = 0) -> float | None:
+    """Return by what the time is multiplied when the length doubles, between the ends of a series.
+
+    None where fewer than two lengths from ``shortest`` on were measured.
+    """
+    found = series(cases, section, setting, name)
+    ends = [(length, median(one["samples"])) for length, one in found.items() if length >= shortest]
+    if len(ends) < 2:
+        return None
+    (first, cost), (last, most) = ends[0], ends[-1]
+    return float((most / cost) ** (1 / math.log2(last / first)))

@@ -1,8 +1,9 @@
-"""wavedec and waverec there and back, against their peers and against what no transform can beat: a copy."""
+"""wavedec and waverec, there and back, beside other packages, a Fourier transform and a copy."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from typing import Any
 
 import pywt
@@ -11,113 +12,117 @@ from torch import Tensor
 
 from wise_lra.wavelets import daubechies, max_level, wavedec, waverec
 
-from .case import Case
-from .measure import Measured, Work, interleaved, peak_memory
+from .measure import Case, Measured, Setting, Work, measure
 
-BATCH, LENGTH, WIDTH, TAPS = 4, 4096, 128, 16  # the setting that the others vary, one at a time
+BATCH, LENGTH, WIDTH, TAPS = 4, 4096, 128, 16  # the setting that the others vary
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 FORWARD, BOTH = "forward", "forward + backward"
 
-Transform = Callable[[Tensor], Tensor]
 
-
-def cases(device: torch.device, quick: bool) -> Iterator[Case]:
-    """Yield lengths, widths, taps and depths around one setting; a full grid would be 448 cases."""
-    lengths = (1024, 4096, 16384) if quick else LENGTHS
-    widths = (64, 512) if quick else (64, 256, 512)
-    taps = (2, 40) if quick else (2, 4, 40)
-    settings = [(n, WIDTH, TAPS, level) for level in ("1", "full") for n in lengths]
-    settings += [(LENGTH, width, TAPS, level) for level in ("1", "full") for width in widths]
-    settings += [(LENGTH, WIDTH, m, level) for level in ("1", "full") for m in taps]
-    for n, width, m, level in settings:
-        setting: dict[str, str | int] = {
-            "batch": BATCH,
-            "length": n,
-            "width": width,
-            "taps": m,
-            "level": level,
-        }
-        yield Case("transforms", setting, partial(measured, device, n, width, m, level))
-
-
-def measured(
-    device: torch.device, length: int, width: int, taps: int, level: str, seconds: float, batch: int = BATCH
-) -> dict[str, Measured]:
-    """Return what each contender takes on one tensor (batch, length, width) of float32."""
-    depth = max_level(length, taps) if level == "full" else int(level)
-    shape, where = (batch, length, width), str(device)
-    works: dict[str, Work] = {}
-    absent = {}
-    for name in ("fixed filters", "filters per channel", "rfft + irfft", "ptwt", "PyWavelets", "copy"):
-        if reason := _missing(name, device):
-            absent[name] = Measured(absent=reason)
-            continue
-        for passes in (FORWARD,) if name in ("PyWavelets", "copy") else (FORWARD, BOTH):
-            works[f"{name}, {passes}"] = build(name, passes, where, shape, taps, depth)
-    found = {name: Measured(s) for name, s in interleaved(works, device, seconds).items()}
-    del works
-    for name in ("fixed filters", "filters per channel", "rfft + irfft"):
-        work = build(name, BOTH, where, shape, taps, depth)
-        found[f"{name}, {BOTH}"].memory = peak_memory(work, device)
-    return found | absent
-
-
-def build(name: str, passes: str, device: str, shape: tuple[int, int, int], taps: int, level: int) -> Work:
-    """Return a work: there and back of one contender, or that and the gradients by signal and learned filters."""
-    torch.manual_seed(0)
-    x = torch.randn(shape, device=device)
-    filters: list[Tensor] = []
-    there_and_back: Transform
-    if name == "copy":
-        return x.clone
-    if name == "PyWavelets":
-        return partial(_pywavelets, x.numpy(), f"db{taps // 2}", level)
-    if name == "ptwt":
-        there_and_back = partial(_ptwt, f"db{taps // 2}", level)
-    elif name == "rfft + irfft":
-        there_and_back = _fourier
-    else:
-        low = daubechies(taps).float().to(device)
-        if name == "filters per channel":
-            low = low[:, None].repeat(1, shape[2]).requires_grad_()
-            filters = [low]
-        there_and_back = partial(_ours, low, level)
-    if passes == FORWARD:
-        return partial(_forward, there_and_back, x)
-    return partial(_both, there_and_back, x.requires_grad_(), filters, torch.randn_like(x))
-
-
-def _missing(name: str, device: torch.device) -> str | None:
-    if name == "ptwt" and importlib.util.find_spec("ptwt") is None:
-        return "ptwt is not installed; `make benchmark` installs it"
-    if name == "PyWavelets" and device.type != "cpu":
-        return "PyWavelets runs on a CPU only"
-    return None
-
-
-def _forward(there_and_back: Transform, x: Tensor) -> None:
-    with torch.no_grad():
-        there_and_back(x)
-
-
-def _both(there_and_back: Transform, x: Tensor, filters: list[Tensor], cotangent: Tensor) -> None:
-    torch.autograd.grad(there_and_back(x), [x, *filters], cotangent)
-
-
-def _ours(low: Tensor, level: int, x: Tensor) -> Tensor:
+def _ours(x: Tensor, low: Tensor, level: int) -> Tensor:
     return waverec(wavedec(x, low, level), low, x.shape[1])
 
 
-def _fourier(x: Tensor) -> Tensor:
+def _fourier(x: Tensor, low: Tensor, level: int) -> Tensor:
     return torch.fft.irfft(torch.fft.rfft(x, dim=1), n=x.shape[1], dim=1)
 
 
-def _ptwt(wavelet: str, level: int, x: Tensor) -> Tensor:
+def _ptwt(x: Tensor, low: Tensor, level: int) -> Tensor:
     import ptwt
 
+    wavelet = f"db{len(low) // 2}"
     bands = ptwt.wavedec(x, wavelet, mode="reflect", level=level, axis=1)
     return ptwt.waverec(bands, wavelet, axis=1)[:, : x.shape[1]]
 
 
-def _pywavelets(x: Any, wavelet: str, level: int) -> Any:
-    return pywt.waverec(pywt.wavedec(x, wavelet, "reflect", level, axis=1), wavelet, "reflect", axis=1)
+def _pytorch_wavelets(x: Tensor, low: Tensor, level: int) -> Tensor:
+    there, back = _modules(f"db{len(low) // 2}", level, x.device)
+    return back(there(x.transpose(1, 2))).transpose(1, 2)[:, : x.shape[1]]
+
+
+@cache
+def _modules(wavelet: str, level: int, device: torch.device) -> tuple[Any, Any]:
+    from pytorch_wavelets import DWT1DForward, DWT1DInverse
+
+    there, back = DWT1DForward(level, wavelet, "reflect"), DWT1DInverse(wavelet, "reflect")
+    return there.to(device), back.to(device)
+
+
+def _pywavelets(x: Tensor, low: Tensor, level: int) -> Any:
+    if x.is_cuda:
+        raise RuntimeError("PyWavelets runs on a CPU only")
+    wavelet = f"db{len(low) // 2}"
+    bands = pywt.wavedec(x.numpy(), wavelet, "reflect", level, axis=1)
+    return pywt.waverec(bands, wavelet, "reflect", axis=1)[:, : x.shape[1]]
+
+
+CONTENDERS: dict[str, Callable[[Tensor, Tensor, int], Any]] = {
+    "fixed filters": _ours,
+    "filters per channel": _ours,
+    "rfft + irfft": _fourier,
+    "ptwt": _ptwt,
+    "pytorch_wavelets": _pytorch_wavelets,
+    "PyWavelets": _pywavelets,
+    "copy": lambda x, low, level: x.clone(),
+}
+"""Name -> a transform there and back: of a signal (batch, length, width) by the Daubechies low-pass of a case."""
+
+_FORWARD_ONLY = ("PyWavelets", "copy")
+_MEMORY = ("fixed filters", "filters per channel", "rfft + irfft")  # whose memory is measured
+
+
+def cases(device: torch.device, quick: bool) -> Iterator[Case]:
+    """Yield lengths, widths, taps and levels around one setting, one at a time: all combinations would be 448.
+
+    And what a program has that uses the library: on two threads, with an allocator that is not set.
+    """
+    lengths = (1024, 4096, 16384) if quick else LENGTHS
+    widths = (64, 512) if quick else (64, 256, 512)
+    taps = (2, 40) if quick else (2, 4, 8, 40)
+    settings = [(n, WIDTH, TAPS, level) for level in ("1", "full") for n in lengths]
+    settings += [(LENGTH, width, TAPS, level) for level in ("1", "full") for width in widths]
+    settings += [(LENGTH, WIDTH, m, level) for level in ("1", "full") for m in taps]
+    if not quick:
+        settings += [(1024, WIDTH, m, level) for level in ("1", "6", "full") for m in (2, 4, 8)]
+        settings += [(1024, 96, 40, "1")]  # as many taps as the authors' filters have
+    for n, width, m, level in settings:
+        setting: Setting = {"batch": BATCH, "length": n, "width": width, "taps": m, "level": level}
+        yield Case("transforms", setting, partial(measured, device, setting))
+    if device.type == "cpu":
+        setting = {"batch": BATCH, "length": LENGTH, "width": WIDTH, "taps": TAPS, "level": "1"}
+        setting |= {"threads": 2, "allocator": "default"}
+        yield Case("transforms", setting, partial(_in_new_process, setting))
+
+
+def measured(device: torch.device, setting: Setting, seconds: float) -> dict[str, Measured]:
+    """Return what each contender takes on one float32 tensor (batch, length, width)."""
+    batch, length, width, taps = (int(setting[name]) for name in ("batch", "length", "width", "taps"))
+    if "threads" in setting:
+        torch.set_num_threads(int(setting["threads"]))
+    level = max_level(length, taps) if setting["level"] == "full" else int(setting["level"])
+    works = {
+        f"{name}, {passes}": partial(build, name, passes, str(device), (batch, length, width), taps, level)
+        for name in CONTENDERS
+        for passes in ((FORWARD,) if name in _FORWARD_ONLY else (FORWARD, BOTH))
+    }
+    return measure(works, device, seconds, [f"{name}, {BOTH}" for name in _MEMORY])
+
+
+def build(name: str, passes: str, device: str, shape: tuple[int, int, int], taps: int, level: int) -> Work:
+    """Return a work: a contender there and back, and for `BOTH` the gradients by signal and learned filters."""
+    torch.manual_seed(0)
+    x, low = torch.randn(shape, device=device), daubechies(taps).float().to(device)
+    learned = name == "filters per channel"
+    if learned:
+        low = low[:, None].repeat(1, shape[2]).requires_grad_()
+    forward = partial(CONTENDERS[name], x, low, level)
+    if passes == FORWARD:
+        return torch.no_grad()(forward)
+    inputs, cotangent = [x.requires_grad_(), *([low] if learned else [])], torch.randn_like(x)
+    return lambda: torch.autograd.grad(forward(), inputs, cotangent)
+
+
+def _in_new_process(setting: Setting, seconds: float) -> dict[str, Measured]:
+    """Return `measured` of a process whose allocator is not set."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measured, torch.device("cpu"), setting, seconds).result()

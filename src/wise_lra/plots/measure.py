@@ -1,4 +1,4 @@
-"""What a bank does, measured from outside: by impulses and noise, so that lifting is measured as filters are."""
+"""Functions, responses, errors and energies of a bank, of filters or of lifting, from impulses and noise."""
 
 import copy
 from collections.abc import Callable
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
 Bank = FixedBank | DirectBank | OrthogonalBank | LiftingBank | BiorthogonalBank
-BANKS = (FixedBank, DirectBank, OrthogonalBank, LiftingBank, BiorthogonalBank)
 
 _CASCADE = 6  # levels: 64 points a unit of time
 _DEEPEST = 6  # level at which reconstruction is still measured
@@ -20,15 +19,15 @@ _DEEPEST = 6  # level at which reconstruction is still measured
 def banks(model: nn.Module) -> list[tuple[nn.Module, Bank]]:
     """Return the mixers of a model that hold a bank, with it, first layer first."""
     found = [(part, getattr(part, "bank", None)) for part in model.modules()]
-    return [(part, bank) for part, bank in found if isinstance(bank, BANKS)]
+    return [(part, bank) for part, bank in found if isinstance(bank, Bank)]
 
 
 def functions(bank: Bank, level: int = _CASCADE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return time (points,), scaling and wavelet function (points, channels), each of unit energy.
 
     The cascade algorithm: a unit impulse in a band of `level` levels, reconstructed, is the function, sampled
-    2^level times a unit of time, which begins at the impulse: so functions that reach further after training stand
-    where they stood. A learned lifting is not linear: its functions are the answers to impulses of height one.
+    2^level times a unit of time. Time 0 is the impulse's, so functions that become longer in training keep their
+    place. A learned lifting is not linear: its functions are the answers to impulses of height one.
     """
     low, high, origin = _impulses(bank, level)
     inside = np.flatnonzero(np.maximum(abs(low), abs(high)).max(axis=1) > 0)

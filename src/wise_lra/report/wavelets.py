@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wise_lra.evaluation import of_record, untrained
-from wise_lra.plots import banks, functions, responses
+from wise_lra.plots.measure import banks, functions, responses
 from wise_lra.report.kept import Kept
 from wise_lra.report.series import Series
 
