@@ -1,6 +1,6 @@
 """Measure transforms, layers, training steps and the input pipeline, and compare them with the targets.
 
-  python scripts/benchmark.py                             everything: about 20 minutes on one core
+  python scripts/benchmark.py                             everything: about 25 minutes on one core
   python scripts/benchmark.py --sections transforms --quick
 
 Writes results/benchmarks/<device>.json after every case, then a page and pictures from it. The same command goes on

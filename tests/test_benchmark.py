@@ -263,6 +263,11 @@ def test_the_kept_cases_are_measured_still_and_no_two_cases_have_one_key() -> No
     keys = [case.key for cases in sections for case in cases(CPU, False)]
     assert len(set(keys)) == len(keys)
     assert set(json.loads(KEPT.read_text("utf-8"))["cases"]) <= set(keys)
+    transform = "transforms batch=4 length={} width={} taps={} level={}"
+    added = {transform.format(1024, 128, taps, level) for taps in (2, 4, 8) for level in ("1", "6", "full")}
+    added |= {transform.format(1024, 96, 40, 1), transform.format(4096, 128, 8, 1)}
+    added |= {f"{transform.format(4096, 128, 16, 1)} threads=2 allocator=default"}
+    assert added | {"steps task=image preset=quick batch=32"} <= set(keys)
 
 
 def test_generators_of_data_are_timed() -> None:

@@ -85,7 +85,8 @@ def _timed(works: Works, seconds: float, least: int, most: int) -> dict[str, Mea
             work = build()
             work()
         except (ImportError, RuntimeError) as error:
-            found[name] = {"absent": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
+            reason = str(error).strip().partition("\n")[0]
+            found[name] = {"absent": f"{type(error).__name__}: {reason}"}
         else:
             # torch.utils.benchmark.Timer makes two uncounted warm-up calls for one that counts: three times as long
             timers[name] = timeit.Timer(work, timer=timer)
@@ -148,14 +149,13 @@ class ResultsFile:
             yield f"{len(cases) - len(missing)} of {len(cases)} cases are there already"
         for index, case in enumerate(missing, start=1):
             begin = time.perf_counter()
-            self._write(case, case.run(seconds), time.perf_counter() - begin)
-            expected = (
-                self.cases.get(later.key, {}).get("seconds", 3 * seconds) for later in missing[index:]
-            )
-            yield (
-                f"{index}/{len(missing)}  {time.perf_counter() - begin:5.1f} s  {case.key}   "
-                f"about {sum(expected) / 60:.0f} min left"
-            )
+            measured = case.run(seconds)
+            took = time.perf_counter() - begin
+            self._write(case, measured, took)
+            known = [self.cases.get(later.key, {}).get("seconds", 3 * seconds) for later in missing[index:]]
+            line = f"{index}/{len(missing)}  {took:5.1f} s  {case.key}   about {sum(known) / 60:.0f} min left"
+            absent = ", ".join(name for name, one in measured.items() if "absent" in one)
+            yield f"{line}, absent: {absent}" if absent else line
 
     def _write(self, case: Case, measured: dict[str, Measured], seconds: float) -> None:
         self.cases[case.key] = {

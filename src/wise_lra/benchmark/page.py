@@ -15,12 +15,21 @@ from .targets import FLOAT32, TRANSFORM, Cases, bandwidth, growth, ratio, series
 from .transforms import BOTH
 
 SECTIONS = ("transforms", "layers", "steps", "pipeline")
-_DRAWN = {
-    "transforms": [*(f"{n}, {BOTH}" for n in ("fixed filters", "filters per channel", "rfft + irfft", "ptwt")),
-                   "copy, forward"],
-    "steps": [VANILLA, "vanilla linear", "fnet none", "wise_fixed softmax", "wise_fixed linear",
-              "wise_fixed performer", "wise_fixed longformer", "wise_adaptive softmax"],
+_PICTURES: dict[str, tuple[str, Setting, tuple[str, ...]]] = {
+    "transforms": (
+        "wavedec + waverec, 16 taps, level 1, (4, length, 128)",
+        TRANSFORM,
+        (*(f"{name}, {BOTH}" for name in ("fixed filters", "filters per channel", "rfft + irfft", "ptwt")),
+         "copy, forward"),
+    ),
+    "steps": (
+        "One training step of one document, one block of width 128",
+        FLOAT32,
+        (VANILLA, "vanilla linear", "fnet none", "wise_fixed softmax", "wise_fixed linear",
+         "wise_fixed performer", "wise_fixed longformer", "wise_adaptive softmax"),
+    ),
 }  # fmt: skip
+"""Section -> title of its picture, the setting of which the length varies, and the contenders that are drawn."""
 
 
 def write(results: Path) -> list[Path]:
@@ -28,32 +37,18 @@ def write(results: Path) -> list[Path]:
     content = json.loads(results.read_text(encoding="utf-8"))
     device, cases, page = content["device"], content["cases"], results.with_suffix(".md")
     drawn: list[Path] = []
-    for name, title, panels in _pictures(cases):
-        if any(panels.values()):
-            drawn += save(draw_costs(panels, f"{title} · {device}"), page.parent, f"{page.stem}-{name}")
+    for section, (title, setting, names) in _PICTURES.items():
+        panels: dict[str, dict[str, dict[int, float]]] = {"ms": {}, "memory (MB)": {}}
+        for name in names:
+            for length, one in series(cases, section, setting, name).items():
+                panels["ms"].setdefault(name, {})[length] = 1e3 * median(one["samples"])
+                if section == "steps" and "memory" in one:
+                    panels["memory (MB)"].setdefault(name, {})[length] = one["memory"] / 1e6
+        if panels := {label: lines for label, lines in panels.items() if lines}:
+            drawn += save(draw_costs(panels, f"{title} · {device}"), page.parent, f"{page.stem}-{section}")
     shown = [path.name for path in drawn if path.suffix == ".png"]
     write_text(page, markdown(device, cases, shown))
     return [page, *drawn]
-
-
-def _pictures(cases: Cases) -> Iterator[tuple[str, str, dict[str, dict[str, dict[int, float]]]]]:
-    """Yield name, title and panels of each picture: panel -> contender -> length -> cost."""
-    for name, setting, title, panels in (
-        ("transforms", TRANSFORM, "wavedec + waverec, 16 taps, level 1, (4, length, 128)", ["ms"]),
-        (
-            "steps",
-            FLOAT32,
-            "One training step of one document, one block of width 128",
-            ["ms", "memory (MB)"],
-        ),
-    ):
-        found = {contender: series(cases, name, setting, contender) for contender in _DRAWN[name]}
-        time = {
-            c: {n: 1e3 * median(one["samples"]) for n, one in found[c].items()} for c in found if found[c]
-        }
-        memory = {c: {n: one["memory"] / 1e6 for n, one in found[c].items() if "memory" in one} for c in time}
-        costs = {"ms": time, "memory (MB)": {c: m for c, m in memory.items() if m}}
-        yield name, title, {panel: costs[panel] for panel in panels}
 
 
 def markdown(device: str, cases: Cases, pictures: Iterable[str]) -> str:
