@@ -278,9 +278,17 @@ def test_generators_of_data_are_timed() -> None:
 
 
 @pytest.mark.slow
-def test_threads_and_allocator_are_those_of_a_new_process() -> None:
-    (case,) = [case for case in transforms.cases(CPU, True) if "allocator" in case.setting]
-    assert len(case.run(0.0)["filters per channel, forward"]["samples"]) >= 3
+@pytest.mark.filterwarnings("ignore:pkg_resources")
+def test_threads_are_those_of_the_setting_and_a_new_process_measures_the_same_contenders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    setting = TRANSFORM | {"batch": 1, "length": 64, "width": 3, "threads": 2}
+    here, there = transforms.measured(CPU, setting, 0.0), transforms._in_new_process(setting, 0.0)
+    assert chosen == [2]
+    assert there.keys() == here.keys()
+    assert len(there["filters per channel, forward"]["samples"]) >= 3
 
 
 SOME = [models.WIDE, "fnet none", "fourier_attention longformer", "wise_lifting performer"]

@@ -1,9 +1,10 @@
 """wavedec and waverec, there and back, beside other packages, a Fourier transform and a copy."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
-from multiprocessing import get_context
 from typing import Any
 
 import pywt
@@ -124,5 +125,12 @@ def build(name: str, passes: str, device: str, shape: tuple[int, int, int], taps
 
 def _in_new_process(setting: Setting, seconds: float) -> dict[str, Measured]:
     """Return `measured` of a process whose allocator is not set."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measured, torch.device("cpu"), setting, seconds).result()
+    program = f"""if True:
+        import json, torch
+        from wise_lra.benchmark.transforms import measured
+        print(json.dumps(measured(torch.device("cpu"), {setting}, {seconds})))
+    """
+    command = [sys.executable, "-c", program]
+    # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the other
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, start_new_session=True)
+    return json.loads(done.stdout.splitlines()[-1])
