@@ -32,10 +32,10 @@ class WaveletPictures(Callback):
         loggers = [logger for logger in trainer.loggers if hasattr(logger, "log_image")]
         if not loggers:
             return
-        from wise_lra.plots.draw import draw_functions, draw_responses, pixels
-        from wise_lra.plots.measure import banks, functions, responses
-
         try:
+            from wise_lra.plots.draw import draw_functions, draw_responses, pixels
+            from wise_lra.plots.measure import banks, functions, responses
+
             for layer, (_, bank) in enumerate(banks(module), start=1):
                 said = f"layer {layer} · {title}"
                 figures = {
