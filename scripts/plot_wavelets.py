@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from wise_lra.configuration import stored
-from wise_lra.data.packed import PackedSplit, read_manifest
+from wise_lra.data.packed import PackedSplit, verify
 from wise_lra.evaluation import built, restored, untrained
 from wise_lra.plots.draw import draw_energies, draw_errors, draw_functions, draw_responses, save
 from wise_lra.plots.measure import banks, energies, errors, functions, responses
@@ -125,8 +125,8 @@ def examples(cfg: DictConfig, run: Path, data: Path) -> tuple[Any, Any, str]:
     manifests = (data / cfg.task.name).glob("*/manifest.json")
     for manifest in sorted(manifests, key=lambda file: file.stat().st_mtime, reverse=True):
         try:
-            facts = read_manifest(manifest.parent)
-        except ValueError:  # prepared by another version
+            facts = verify(manifest.parent, built(cfg, "task"))
+        except ValueError:  # of another version or task, or damaged
             continue
         if (facts["variant"], facts["protocol"]) == (variant, cfg.data.protocol):
             split = PackedSplit(manifest.parent, "validation", built(cfg, "task"))

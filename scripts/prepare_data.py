@@ -33,7 +33,7 @@ def main() -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    done = {task: found for task in wanted if (found := prepared(wanted[task], console, chosen.verify))}
+    done = {task: found for task in wanted if (found := prepared(wanted[task], console))}
     if chosen.verb == "show":
         for task, found in done.items():
             show(wanted[task], found.folder, chosen.split, chosen.count, console)
@@ -58,7 +58,6 @@ def parse_options() -> argparse.Namespace:
     option("--archives", default="", help="a folder of archives of the real data, or of what they unpack to")
     option("--release", default="", help="LRA's release: the archive, or the folder that it unpacks to")
     option("--root", default="", help="folder of prepared data; by default data")
-    option("--verify", action="store_true", help="hash what was prepared before, too")
     option("--split", default="train", choices=("train", "validation", "test"), help="of which to show some")
     option("--count", type=int, default=0, help="how many to show; by default 60 images or 3 texts")
     option("words", nargs="*", help="`show`, and settings as scripts/train.py takes them")
@@ -88,17 +87,13 @@ def settings(chosen: argparse.Namespace, console: Console) -> dict[str, dict[str
     return {task: arguments | given for task, arguments in found.items()}
 
 
-def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:
+def prepared(arguments: dict[str, Any], console: Console) -> Any:
     """Return what `prepare` makes of these arguments, or None after printing what went wrong."""
-    from wise_lra.data.packed import verify
     from wise_lra.data.prepare import prepare
 
     with bars(console) as progress:
         try:
-            found = prepare(**arguments, progress=progress)
-            if hashed:
-                verify(found.folder)
-            return found
+            return prepare(**arguments, progress=progress)
         except (ValueError, OSError) as error:
             print(f"error: {one_line(error)}", file=sys.stderr)
             return None
@@ -106,6 +101,8 @@ def prepared(arguments: dict[str, Any], console: Console, hashed: bool) -> Any:
 
 def summary(manifests: dict[str, dict[str, Any]]) -> Table:
     """Return a row a split: examples, classes, lengths, what was rejected, checksum and seconds."""
+    from wise_lra.data.packed import left_out
+
     table = Table(title="Prepared data", caption="lengths in tokens; sha256 is of all files of a task")
     for head in (
         "task",
@@ -121,7 +118,7 @@ def summary(manifests: dict[str, dict[str, Any]]) -> Table:
         table.add_column(head, justify="right" if head in ("examples", "seconds") else "left")
     for task, manifest in manifests.items():
         name = f"{task} ({manifest['variant']})" if manifest["variant"] else task
-        rejected = ", ".join(f"{count} {reason}" for reason, count in manifest["rejected"].items()) or "none"
+        rejected = left_out(manifest["rejected"]) or "none"
         texts = [name, manifest["source"], rejected, manifest["sha256"][:16], f"{manifest['seconds']:,.1f}"]
         cells = [Text(printable(text)) for text in texts]
         for split, facts in manifest["splits"].items():
@@ -137,9 +134,10 @@ def summary(manifests: dict[str, dict[str, Any]]) -> Table:
 def show(arguments: dict[str, Any], folder: Path, split: str, count: int, console: Console) -> None:
     """Save a picture of examples beside the packed folder, or print their texts."""
     from wise_lra.data import look
+    from wise_lra.data.task import PICTURES
 
     task = arguments["task"]
-    if task.padded:
+    if task.name not in PICTURES:
         for name, documents in look.texts(task, folder, split, count or 3):
             console.rule(Text(f"{task.name}, {split}: {name}"))
             for document in documents:

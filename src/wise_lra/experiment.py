@@ -17,7 +17,7 @@ from pytorch_lightning import Callback
 from wise_lra import processes, trial
 from wise_lra.checkpoints import BEST, begun, best, forget, unfit
 from wise_lra.configuration import CONFIGS, compose, plain_dict
-from wise_lra.data.packed import read_manifest
+from wise_lra.data.packed import verify
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
 from wise_lra.fitting import ended, fit, precision
@@ -113,14 +113,20 @@ def parameters_of_vanilla(cfg: DictConfig) -> int:
 
 
 def open_run(cfg: DictConfig) -> Run:
-    """Find or make the data of a run. Raises Refused, and what the data room raises."""
+    """Find or make the data of a run, and hash them. Raises Refused, and what the data room raises."""
     if cfg.data.folder:
         try:
-            return Run(cfg, Path(cfg.data.folder), read_manifest(Path(cfg.data.folder)))
+            manifest = verify(Path(cfg.data.folder), instantiate(cfg.task))
         except FileNotFoundError:
             raise Refused(
                 f"data.folder={cfg.data.folder}: no prepared data there; `make data` makes some"
             ) from None
+        if cfg.task.name == "text" and manifest["protocol"] != cfg.data.protocol:
+            raise Refused(
+                f"data.folder={cfg.data.folder}: validates by {manifest['protocol']}, "
+                f"expected data.protocol={cfg.data.protocol}"
+            )
+        return Run(cfg, Path(cfg.data.folder), manifest)
     prepared = prepare(**preparation(cfg))
     return Run(cfg, prepared.folder, prepared.manifest)
 

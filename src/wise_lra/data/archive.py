@@ -1,41 +1,117 @@
 """Reading upstream's files where they lie: the members of a tar archive, or the files of a folder unpacked.
 
-Nothing is extracted to disk and no archive is read twice: the release of the benchmark holds 7.7 GB.
+Nothing is extracted to disk and no archive is read twice: the release of the benchmark holds 7.7 GB. What all
+readers do alike is here: stray files and blank lines are skipped, links to files and folders are followed, and
+memory is bounded whatever a file holds.
 """
 
+import codecs
 import gzip
 import io
 import lzma
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Self
 
 from wise_lra.data.download import Progress
 
+LINE = 1 << 24
+"""Bytes that a line may have."""
+
 _FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _BLOCK = 1 << 20
+_READ_WHOLE = (
+    b"LKxgX"  # types of the headers that hold long names and attributes: tarfile reads these at once
+)
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_Found = tuple[str, int, Callable[[], IO[bytes]]]
+
+
+def stray(name: str) -> bool:
+    """Tell the files that file managers leave: hidden ones (.DS_Store, ._0.npy), Thumbs.db and desktop.ini."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(".") or part.lower() in ("thumbs.db", "desktop.ini") for part in parts)
+
+
+def printable(text: str) -> str:
+    """Return a text with what a terminal would act on written as escapes; tabs and line ends stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def lines(content: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line without its end) for all but blank lines; `path` names the file in errors.
+
+    A byte order mark is dropped. Raises ValueError on a line of more than `LINE` bytes.
+    """
+    number = 0
+    while line := content.readline(LINE + 1):
+        number += 1
+        if len(line) > LINE:
+            raise ValueError(f"{path}:{number}: a line of more than {LINE:,} bytes")
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if line.strip():
+            yield number, line.rstrip(b"\r\n")
 
 
 def members(
-    path: Path, wanted: Callable[[str], bool], progress: Progress | None = None
+    path: Path,
+    wanted: Callable[[str], bool],
+    progress: Progress | None = None,
+    largest: int | None = None,
+    total: int | None = None,
 ) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield (name, open file) for every wanted file of a folder (by name) or tar archive (in its own order).
 
     A file is to be read before the next is asked for; wrap the reading in `naming(path)`. An archive is only
-    read as far as the caller goes on asking; `progress` is told how many of its bytes that are. Raises
-    ValueError on a member that points outside the archive, and on a wanted one that is not a plain file.
+    read as far as the caller goes on asking; `progress` is told how many of its bytes that are. `largest` is how
+    many bytes a wanted file may have, `total` how many all of them. Raises ValueError where they have more, on a
+    member that points outside the archive, and on a wanted one that is not a plain file or has an odd name.
     """
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and wanted(name := file.relative_to(path).as_posix()):
-                with file.open("rb") as content:
-                    yield name, content
+    read = 0
+    for name, size, opened in _in_folder(path) if path.is_dir() else _in_archive(path, progress):
+        if stray(name) or not wanted(name):
+            continue
+        if not name.isprintable():
+            raise ValueError(f"{path}: refused, the name {name[:200]!r} has control characters")
+        read += size
+        for found, most in ((size, largest), (read, total)):
+            if most is not None and found > most:
+                raise ValueError(
+                    f"{path}: refused, {found:,} bytes with {name[:200]!r}, expected at most {most:,}"
+                )
+        with opened() as content:
+            yield name, content
+
+
+def _in_folder(folder: Path, above: str = "", entered: tuple[tuple[int, int], ...] = ()) -> Iterator[_Found]:
+    """Yield the files of a folder, then those of its folders, each by name; a link into itself is not followed."""
+    status = folder.stat()
+    if (own := (status.st_dev, status.st_ino)) in entered:
         return
+    for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        if path.is_dir() and not stray(path.name):
+            yield from _in_folder(path, f"{above}{path.name}/", (*entered, own))
+        elif path.is_file():
+            yield above + path.name, path.stat().st_size, partial(_opened_file, path)
+
+
+def _opened_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _in_archive(path: Path, progress: Progress | None) -> Iterator[_Found]:
     size, reported = path.stat().st_size, 0
-    with path.open("rb") as whole, tarfile.open(fileobj=whole, mode="r:*") as archive:
+    with (
+        path.open("rb") as whole,
+        tarfile.open(fileobj=whole, mode="r:*", tarinfo=_Header) as archive,
+    ):
         while member := archive.next():
             if progress is not None and (whole.tell() - reported >= _BLOCK or whole.tell() == size):
                 reported = whole.tell()
@@ -47,14 +123,30 @@ def members(
             except tarfile.FilterError:
                 inside = False
             if not inside:
-                raise ValueError(f"{path}: refused, the member {member.name!r} points outside the archive")
-            if not wanted(member.name) or member.isdir():
-                continue
-            if not member.isfile():
-                raise ValueError(f"{path}: refused, {member.name!r} is not a plain file")
-            yield member.name, archive.extractfile(member) or io.BytesIO()
+                raise ValueError(
+                    f"{path}: refused, the member {member.name[:200]!r} points outside the archive"
+                )
+            if not member.isdir():
+                yield member.name, member.size, partial(_opened_member, archive, member, path)
         while archive.fileobj and archive.fileobj.read(_BLOCK):
             pass  # the checksum of the compressed data comes after the archive's own end
+
+
+def _opened_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> IO[bytes]:
+    if not member.isfile():
+        raise ValueError(f"{path}: refused, {member.name[:200]!r} is not a plain file")
+    return archive.extractfile(member) or io.BytesIO()
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header; of those that tarfile reads at once, one of more than a megabyte is refused."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _READ_WHOLE and header.size > _BLOCK:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 @contextmanager

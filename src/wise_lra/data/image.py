@@ -32,6 +32,7 @@ _PLACES = (
 )
 _NAME = re.compile(r"(?:^|/)(data_batch_[1-5]|test_batch)(\.bin)?$")
 _KEYS = ("batch_label", "labels", "data", "filenames")
+_LARGEST = 1 << 26  # bytes of a file, which is in memory; CIFAR-10's have 31 MB
 _INTEGERS = ("BININT", "BININT1", "BININT2")
 
 
@@ -71,7 +72,7 @@ def batches(path: Path, progress: Progress | None = None) -> dict[str, tuple[np.
     """
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     with naming(path):
-        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
+        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress, _LARGEST):
             if match := _NAME.search(name):
                 batch, binary = match.groups()
                 data = content.read()
@@ -128,6 +129,6 @@ def _checked(pixels: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
         raise ValueError(
             f"{pixels.size} pixels and {len(labels)} labels, expected {3 * PIXELS} pixels a label"
         )
-    if labels.max() >= len(CLASSES):
-        raise ValueError(f"label {labels.max()}, expected 0 to {len(CLASSES) - 1}")
+    if wrong := [label for label in labels.tolist() if not 0 <= label < len(CLASSES)]:
+        raise ValueError(f"label {wrong[0]}, expected 0 to {len(CLASSES) - 1}")
     return pixels.reshape(-1, 3, PIXELS), labels

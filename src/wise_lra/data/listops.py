@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from wise_lra.data.archive import members, naming
+from wise_lra.data.archive import lines, members, naming
 from wise_lra.data.download import Progress
 from wise_lra.data.listops_tree import CLOSE, distinct
 from wise_lra.data.release import archive, folders
@@ -91,29 +91,31 @@ def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
     missing = {name: split for split, name in FILES.items()}
     with naming(path):
         for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
-            yield from _file(path / name, content, missing.pop(PurePosixPath(name).name))
+            split = missing.pop(PurePosixPath(name).name)
+            yield from _file(path / name, lines(content, path / name), split)
             if not missing:
                 return
     raise FileNotFoundError(f"{path}: {', '.join(missing)} not found, expected {', '.join(FILES.values())}")
 
 
-def _file(path: Path, lines: Iterable[bytes], split: str) -> Iterator[Example]:
-    """Yield the examples of one file. Raises ValueError as `read` does."""
-    faults = []
-    number = 0
-    for number, line in enumerate(lines, 1):
+def _file(path: Path, found: Iterable[tuple[int, bytes]], split: str) -> Iterator[Example]:
+    """Yield the examples in the (number, line) of one file. Raises ValueError as `read` does."""
+    faults: list[str] = []
+    count = faulty = 0
+    for number, line in found:
+        count += 1
         try:
-            if number == 1:
+            if count == 1:
                 _check_header(line)
             else:
                 yield _example(split, line)
         except ValueError as error:
-            faults.append(f"{path}:{number}: {error}")
-    if number < 2:
+            faulty += 1
+            faults += [f"{path}:{number}: {str(error)[:200]}"][: _SHOWN - len(faults)]
+    if count < 2:
         raise ValueError(f"{path}: no examples, expected a header 'Source<tab>Target' and lines below it")
     if faults:
-        shown = "\n  ".join(faults[:_SHOWN])
-        raise ValueError(f"{path}: {len(faults)} of {number} lines are faulty; the first:\n  {shown}")
+        raise ValueError(f"{path}: {faulty} of {count} lines are faulty; the first: {'; '.join(faults)}")
 
 
 def encode(source: str) -> np.ndarray:
@@ -124,7 +126,8 @@ def encode(source: str) -> np.ndarray:
     try:
         return np.array([_IDS[token] for token in source.split() if token not in "()"], np.uint8)
     except KeyError as error:
-        raise ValueError(f"unknown token {error}: expected one of {' '.join(TOKENS[1:])} ( )") from None
+        token = str(error.args[0])[:40]
+        raise ValueError(f"unknown token {token!r}: expected one of {' '.join(TOKENS[1:])} ( )") from None
 
 
 def decode(ids: Iterable[int]) -> str:
@@ -192,7 +195,7 @@ def evaluate(source: str) -> int:
 def example(split: str, source: str, target: str) -> Example:
     """Return a source and its target as an example. Raises ValueError on an unknown token and a wrong target."""
     if target not in _DIGITS:
-        raise ValueError(f"target {target!r}: expected a digit")
+        raise ValueError(f"target {target[:40]!r}: expected a digit")
     ids = encode(source)
     if evaluate(source) != _DIGITS[target]:
         raise ValueError(f"target {target}: the source evaluates to {evaluate(source)}")
@@ -208,7 +211,7 @@ def _check_header(line: bytes) -> None:
 def _example(split: str, line: bytes) -> Example:
     """Return the example on a line, its target checked."""
     try:
-        columns = line.decode("ascii").rstrip("\r\n").split("\t")
+        columns = line.decode("ascii").split("\t", 2)
     except UnicodeDecodeError as error:
         at = error.start
         raise ValueError(f"byte {line[at]:#04x} in column {at + 1}: expected ASCII") from None

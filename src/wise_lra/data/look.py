@@ -1,16 +1,15 @@
 """Looking at what is trained on: pictures of image tasks, and the texts of the others, from a packed folder."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from wise_lra.data import image, listops, pathfinder, standin_image
-from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest
-from wise_lra.data.task import Task
+from wise_lra.data.archive import printable
+from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
+from wise_lra.data.task import PICTURES, Task
 
-PICTURES = ("image", "pathfinder")
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
 _CAPTION = 14  # pixels of height for the label under an image
 
@@ -23,7 +22,7 @@ def names(task: Task, folder: Path) -> tuple[str, ...]:
 def class_names(task: Task, variant: str) -> tuple[str, ...]:
     """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
     if task.name == "image":
-        return tuple(standin_image.CLASSES) if variant else image.CLASSES
+        return tuple(standin_image.CLASSES) if variant == "stand-in" else image.CLASSES
     known = {
         "text": ("negative", "positive"),
         "retrieval": ("unrelated", "related"),
@@ -33,10 +32,12 @@ def class_names(task: Task, variant: str) -> tuple[str, ...]:
 
 
 def find(root: Path, sha256: str) -> Path | None:
-    """Return the packed folder under `root` whose manifest states this sum; None where there is none."""
+    """Return the packed folder under `root` whose manifest states this sum; None where there is none.
+
+    Raises Damaged where a file of it has another sum than the manifest states.
+    """
     for manifest in sorted(root.rglob(MANIFEST)):
-        if json.loads(manifest.read_text(encoding="utf-8")).get("sha256") == sha256:
-            read_manifest(manifest.parent)
+        if sha256.encode() in manifest.read_bytes() and verify(manifest.parent)["sha256"] == sha256:
             return manifest.parent
     return None
 
@@ -83,4 +84,4 @@ def texts(task: Task, folder: Path, split: str, count: int) -> list[tuple[str, l
 def _decoded(task: Task, ids: np.ndarray) -> str:
     if task.name == "listops":
         return listops.decode(ids.tolist())
-    return (ids - 1).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+    return printable((ids - 1).astype(np.uint8).tobytes().decode("utf-8", errors="replace"))

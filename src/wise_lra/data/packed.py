@@ -6,9 +6,9 @@ A packed folder holds, for every split, `<split>.tokens.npy` (all documents end 
 
 import hashlib
 import json
+import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
@@ -19,8 +19,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from wise_lra.data.archive import printable
 from wise_lra.data.batch import Batch
-from wise_lra.data.task import SPLITS, Example, Task
+from wise_lra.data.task import LENGTHS, PICTURES, SPLITS, Example, Task, complete
 
 FORMAT = 2
 """Version of the layout and of the manifest; raise it when either changes, and old folders are prepared anew."""
@@ -29,32 +30,45 @@ MANIFEST = "manifest.json"
 _PARTS = ("tokens", "offsets", "labels")
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.95, 1.0)
 _BUFFER = 1 << 20  # elements held before they are written
+_PLAIN = {"source": "", "variant": "", "reason": "", "protocol": "held-out", "settings": {}, "rejected": {}}
+_REASONS = 5  # for lines left out that are told; the others are in the manifest
+
+
+class Damaged(ValueError):
+    """A packed folder is not as it was packed; the message names the file."""
+
+
+class Unfit(ValueError):
+    """Examples that the task does not allow, or that are too few."""
 
 
 def pack(examples: Iterable[Example], folder: Path, task: Task, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Write examples into `folder`, which appears only when it is whole; return its manifest.
 
     `facts` is taken into the manifest as it stands, read after the last example, so that a reader can still add
-    to it (what it rejected, say). One example at a time is held in memory, whatever the size of the data.
-    Raises ValueError on an example that the task does not allow, and where a split stays empty.
+    to it (what it rejected, say); but data with other counts than LRA's own have at least the variant "sample".
+    One example at a time is held in memory, whatever the size of the data.
+    Raises Unfit on an example that the task does not allow, and where a split stays empty.
     """
     start = time.perf_counter()
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        splits = _write(examples, partial, task)
+        splits = _write(examples, partial, task, facts.get("rejected", {}))
         files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
         manifest = {
             "format": FORMAT,
             "task": task.name,
-            **facts,
+            **(_PLAIN | {**facts}),
             "splits": splits,
             "files": files,
             "bytes": sum(file["bytes"] for file in files.values()),
-            "sha256": hashlib.sha256("".join(file["sha256"] for file in files.values()).encode()).hexdigest(),
+            "sha256": _joined(files),
             "seconds": round(time.perf_counter() - start, 2),
         }
+        if not manifest["variant"] and not complete(task.name, _counts(manifest)):
+            manifest["variant"] = "sample"
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
@@ -67,30 +81,82 @@ def pack(examples: Iterable[Example], folder: Path, task: Task, facts: Mapping[s
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a packed folder whose files have the sizes that it states.
 
-    Raises FileNotFoundError where there is none, ValueError where it is of another format or a file differs.
+    Raises FileNotFoundError where there is none, Damaged where it is of another format or a file differs.
     """
-    manifest = json.loads((folder / MANIFEST).read_text())
-    if manifest.get("format") != FORMAT:
-        raise ValueError(f"{folder}: format {manifest.get('format')}, expected {FORMAT}; prepare it again")
-    for name, file in manifest["files"].items():
-        path = folder / name
-        size = path.stat().st_size if path.exists() else 0
-        if size != file["bytes"]:
-            raise ValueError(f"{path}: {size} bytes, expected {file['bytes']}; prepare it again")
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+        if manifest["format"] != FORMAT:
+            raise _damaged(path, f"format {printable(str(manifest['format'])[:9])}, expected {FORMAT}")
+        names = sorted(f"{split}.{part}.npy" for split in SPLITS for part in _PARTS)
+        sizes = {name: int(manifest["files"][name]["bytes"]) for name in names}
+        words = [manifest[key] for key in ("task", "source", "protocol")]
+        if not (
+            [*manifest["files"]] == names
+            and manifest["sha256"] == _joined(manifest["files"])
+            and all(map(str.isprintable, words))
+            and re.fullmatch("[a-z0-9-]*", manifest["variant"])
+            and isinstance(manifest["settings"], dict)
+            and isinstance(manifest["rejected"], dict)
+        ):
+            raise _damaged(path, "it contradicts itself")
+        whole = complete(manifest["task"], _counts(manifest))
+    except Damaged:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"no manifest ({type(error).__name__} {str(error)[:99]!r})") from None
+    for name, expected in sizes.items():
+        size = (folder / name).stat().st_size if (folder / name).exists() else 0
+        if size != expected:
+            raise _damaged(folder / name, f"{size} bytes, expected {expected}")
+    if not manifest["variant"] and not whole:
+        raise _damaged(path, f"{_counts(manifest)} examples, and not named as a sample of LRA's")
     return manifest
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Hash every file of a packed folder again and return its manifest.
+def verify(folder: Path, task: Task | None = None) -> dict[str, Any]:
+    """Hash every file of a packed folder, compare what it holds with a task, and return its manifest.
 
-    Raises ValueError naming the first file whose SHA-256 is not the manifest's.
+    A GB takes about a second. Raises FileNotFoundError where there is no manifest, Damaged naming the first file
+    whose SHA-256 is not the manifest's, and ValueError where the data are another task's or do not fit its facts.
     """
     manifest = read_manifest(folder)
+    if task is not None and manifest["task"] != task.name:
+        raise ValueError(
+            f"{folder}: data of task={manifest['task']}, expected task={task.name}; name another data.folder"
+        )
     for name, file in manifest["files"].items():
-        found = _digest(folder / name)["sha256"]
-        if found != file["sha256"]:
-            raise ValueError(f"{folder / name}: sha256 {found}, expected {file['sha256']}; prepare it again")
+        if (found := _digest(folder / name)["sha256"]) != file["sha256"]:
+            raise _damaged(folder / name, f"sha256 {found}, expected {file['sha256']}")
+    if task is not None:
+        try:
+            facts = _facts(folder, task)
+        except (ValueError, TypeError, IndexError, EOFError) as error:
+            raise ValueError(f"{folder}: {error}") from None
+        if facts != manifest["splits"]:
+            raise _damaged(folder / MANIFEST, "its counts are not those of the files")
+        _check_cut(folder, manifest, task)
     return manifest
+
+
+def _check_cut(folder: Path, manifest: Mapping[str, Any], task: Task) -> None:
+    """Refuse real texts that were cut, when they were packed, shorter than the task reads them."""
+    cut = manifest["settings"].get("limit", LENGTHS.get(task.name))
+    longest = max(split["lengths"]["100%"] for split in manifest["splits"].values())
+    real = task.name in ("text", "retrieval") and manifest["source"] not in ("generated", "stand-in")
+    if real and longest == cut < task.length:
+        raise ValueError(f"{folder}: texts cut at {cut} tokens, expected task.length={task.length} or more")
+
+
+def _damaged(file: Path, what: str) -> Damaged:
+    return Damaged(f"{file}: {what}; remove {file.parent} and prepare it again (make data)")
+
+
+def left_out(rejected: Mapping[str, int]) -> str:
+    """Return how many lines or files were left out, and why, for people; "" where none were."""
+    reasons = [f"{count} {printable(reason)}" for reason, count in rejected.items()]
+    more = [f"and {len(reasons) - _REASONS} reasons more"] if len(reasons) > _REASONS else []
+    return f"{sum(rejected.values())} left out: {', '.join(reasons[:_REASONS] + more)}" if rejected else ""
 
 
 class PackedSplit:
@@ -123,6 +189,41 @@ class PackedSplit:
         first = index * self.task.documents
         bounds = self.offsets[first : first + self.task.documents + 1]
         return [self.tokens[start:end] for start, end in pairwise(bounds)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return count, labels (examples of every class) and lengths (tokens a document, by quantile).
+
+        Raises ValueError where files do not fit each other, or the task.
+        """
+        task, lengths = self.task, np.sort(np.diff(self.offsets))
+        if len(lengths) != len(self) * task.documents:
+            raise ValueError(
+                f"{self.split} has {len(lengths)} documents for {len(self)} examples, "
+                f"expected task.documents={task.documents} each"
+            )
+        ends = self.offsets[0], self.offsets[-1]
+        if self.tokens.dtype.kind != "u" or lengths[0] < 1 or ends != (0, len(self.tokens)):
+            raise ValueError(f"{self.split}: its tokens are not those that its offsets tell")
+        low, high = int(lengths[0]), int(lengths[-1])
+        if (task.name in PICTURES and (low, high) != (task.length, task.length)) or (
+            task.name == "listops" and high > task.length  # an expression that is cut has no value
+        ):
+            raise ValueError(f"{self.split} has {low} to {high} tokens, expected task.length={task.length}")
+        for name, values, count in (
+            ("token", self.tokens, task.vocabulary),
+            ("label", self.labels, task.classes),
+        ):
+            if (most := int(values.max())) >= count:
+                raise ValueError(f"{self.split} has {name} {most}, expected 0 to {count - 1}")
+        ranks = np.ceil(np.array(_QUANTILES) * len(lengths)).clip(1).astype(int) - 1
+        return {
+            "examples": len(self),
+            "labels": np.bincount(self.labels, minlength=task.classes).tolist(),
+            "lengths": {
+                f"{100 * share:g}%": value
+                for share, value in zip(_QUANTILES, lengths[ranks].tolist(), strict=True)
+            },
+        }
 
     def longest(self, indices: np.ndarray) -> int:
         """Return the tokens of the longest document of these examples, as it was packed."""
@@ -194,10 +295,10 @@ class _Appended:
 
 
 class _SplitWriter:
-    """Appends the examples of one split and counts what its part of the manifest states."""
+    """Appends the examples of one split."""
 
     def __init__(self, folder: Path, split: str, task: Task) -> None:
-        self.task, self.labels_seen, self.lengths_seen = task, Counter[int](), Counter[int]()
+        self.task = task
         kinds = {
             "tokens": np.uint8 if task.vocabulary <= 256 else np.uint16,
             "offsets": np.int64,
@@ -207,37 +308,27 @@ class _SplitWriter:
         self.files["offsets"].append(np.zeros(1, np.int64))
 
     def append(self, example: Example) -> None:
-        """Write one example. Raises ValueError if the task does not allow it."""
-        _, documents, label = example
-        if len(documents) != self.task.documents:
-            raise ValueError(f"{self.task.name}: {len(documents)} documents, expected {self.task.documents}")
-        if not 0 <= label < self.task.classes:
-            raise ValueError(f"{self.task.name}: label {label}, expected 0 to {self.task.classes - 1}")
+        """Write one example. Raises Unfit if the task does not allow it."""
+        task, (split, documents, label) = self.task, example
+        where = f"{task.name}: example {self.files['labels'].count + 1} of {split} has"
+        if len(documents) != task.documents:
+            raise Unfit(f"{where} {len(documents)} documents, expected {task.documents}")
+        if not 0 <= label < task.classes:
+            raise Unfit(f"{where} label {label}, expected 0 to {task.classes - 1}")
         for document in documents:
             if not len(document):
-                raise ValueError(f"{self.task.name}: an empty document, expected at least one token")
-            if (high := int(document.max())) >= self.task.vocabulary:
-                raise ValueError(f"{self.task.name}: token {high}, expected below {self.task.vocabulary}")
+                raise Unfit(f"{where} an empty document, expected at least one token")
+            for token in (int(document.min()), int(document.max())):
+                if not 0 <= token < task.vocabulary:
+                    raise Unfit(f"{where} token {token}, expected below {task.vocabulary}")
             self.files["tokens"].append(document)
             self.files["offsets"].append(np.array([self.files["tokens"].count]))
-            self.lengths_seen[len(document)] += 1
         self.files["labels"].append(np.array([label]))
-        self.labels_seen[int(label)] += 1
-
-    def facts(self) -> dict[str, Any]:
-        """Return count, labels (examples of every class) and lengths (tokens a document, by quantile)."""
-        values = np.array(sorted(self.lengths_seen))
-        below = np.cumsum([self.lengths_seen[value] for value in values.tolist()])
-        ranks = np.ceil(np.array(_QUANTILES) * below[-1]).clip(1)
-        lengths = values[np.searchsorted(below, ranks)].tolist()
-        return {
-            "examples": self.files["labels"].count,
-            "labels": [self.labels_seen[label] for label in range(self.task.classes)],
-            "lengths": {f"{100 * share:g}%": value for share, value in zip(_QUANTILES, lengths, strict=True)},
-        }
 
 
-def _write(examples: Iterable[Example], folder: Path, task: Task) -> dict[str, Any]:
+def _write(
+    examples: Iterable[Example], folder: Path, task: Task, rejected: Mapping[str, int]
+) -> dict[str, Any]:
     """Write the token, offset and label files of all splits; return the facts of each."""
     with ExitStack() as files:
         writers = {split: _SplitWriter(folder, split, task) for split in SPLITS}
@@ -247,8 +338,25 @@ def _write(examples: Iterable[Example], folder: Path, task: Task) -> dict[str, A
         for example in examples:
             writers[example.split].append(example)
     if empty := [split for split in SPLITS if not writers[split].files["labels"].count]:
-        raise ValueError(f"{task.name}: no examples for {', '.join(empty)}; every split needs at least one")
-    return {split: writer.facts() for split, writer in writers.items()}
+        why = f"; {told}" if (told := left_out(rejected)) else ""
+        raise Unfit(f"{task.name}: no examples for {', '.join(empty)}; every split needs at least one{why}")
+    try:
+        return _facts(folder, task)
+    except ValueError as error:
+        raise Unfit(f"{task.name}: {error}") from None
+
+
+def _facts(folder: Path, task: Task) -> dict[str, Any]:
+    return {split: PackedSplit(folder, split, task).facts() for split in SPLITS}
+
+
+def _counts(manifest: Mapping[str, Any]) -> list[int]:
+    return [manifest["splits"][split]["examples"] for split in SPLITS]
+
+
+def _joined(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the sum of the files' sums."""
+    return hashlib.sha256("".join(file["sha256"] for file in files.values()).encode()).hexdigest()
 
 
 def _digest(path: Path) -> dict[str, Any]:

@@ -4,8 +4,8 @@ The task: Linsley et al. (arXiv 1805.08315); Tay et al. (arXiv 2011.04006, secti
 the semantics of drewlinsley/pathfinder at commit ab9c130 (2019), which LRA used, with LRA's parameters.
 """
 
+import logging
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
@@ -16,6 +16,8 @@ import numpy as np
 from wise_lra.data.pathfinder_paddles import PARAMETERS, Paddles, Parameters, marker, paddles
 from wise_lra.data.pathfinder_snakes import draw, place
 from wise_lra.data.task import SPLITS, Example
+
+log = logging.getLogger(__name__)
 
 CLASSES = ("two contours", "one contour")
 SIZES = tuple(PARAMETERS)
@@ -45,9 +47,7 @@ def generate(
     Raises ValueError on impossible settings.
     """
     parameters = _parameters(size, contour_length)
-    length = contour_length // 3
-    distractors = parameters.distractor_paddles // length if distractors is None else distractors
-    if min(count, seed, distractors, first) < 0 or (workers is not None and workers < 1):
+    if min(count, seed, distractors or 0, first) < 0 or (workers is not None and workers < 1):
         raise ValueError(
             f"count={count}, seed={seed}, distractors={distractors}, first={first}, workers={workers}: "
             "expected no negative number, and a worker or more"
@@ -57,8 +57,7 @@ def generate(
 
     def fill(shard: range) -> int:
         for i in shard:
-            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(first + i,)))
-            images[i], labels[i] = _example(rng, parameters, contour_length, distractors, length)
+            images[i], labels[i] = _example(first + i, seed, parameters, contour_length, distractors)
         return len(shard)
 
     shards = [range(start, min(start + _SHARD, count)) for start in range(0, count, _SHARD)]
@@ -91,7 +90,8 @@ def generated(
 
     A document is an image row by row: uint8 (size * size,). Some millions of pixels are held at a time; in the
     folder `parts`, which is for these settings alone, they are kept as they come, and taken from there when this is
-    begun again. Raises ValueError as `generate` does, and on an unknown split.
+    begun again; a part that cannot be read, or does not begin with the image that it should, is drawn anew.
+    Raises ValueError as `generate` does, and on an unknown split.
     """
     if unknown := counts.keys() - set(SPLITS):
         raise ValueError(f"counts={dict(counts)}: unknown split {sorted(unknown)}, expected some of {SPLITS}")
@@ -115,18 +115,29 @@ def generated(
             workers=workers,
             progress=partial(report, start),
         )
-        images, labels = make() if parts is None else _kept(parts / f"{start}-{len(some)}.npz", make)
+        if parts is None:
+            images, labels = make()
+        else:
+            image, _ = _example(start, seed, _parameters(size, contour_length), contour_length, distractors)
+            images, labels = _kept(parts / f"{start}-{len(some)}.npz", len(some), image, make)
         for split, image, label in zip(some, images, labels.tolist(), strict=True):
             yield Example(split, (image.ravel(),), label)
 
 
-def _kept(path: Path, make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _kept(
+    path: Path, count: int, first: np.ndarray, make: Callable[[], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return what a file keeps of an earlier call of `make`, or else call it and keep what it gives."""
-    try:
-        with np.load(path) as kept:
-            return kept["images"], kept["labels"]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
-        images, labels = make()
+    if path.exists():
+        try:
+            with np.load(path) as kept:
+                images, labels = kept["images"], kept["labels"]  # zip checks the sums of both
+            if len(images) == len(labels) == count and np.array_equal(images[0], first):
+                return images, labels
+        except Exception:  # what a broken file makes zip and NumPy raise is without limit
+            pass
+        log.warning("%s is damaged or of other images, and is drawn again", path)
+    images, labels = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial_path = path.with_name(f"{path.name}.partial")
     with partial_path.open("wb") as file:
@@ -146,9 +157,12 @@ def _parameters(size: int, contour_length: int) -> Parameters:
 
 
 def _example(
-    rng: np.random.Generator, parameters: Parameters, contour: int, distractors: int, length: int
+    number: int, seed: int, parameters: Parameters, contour: int, distractors: int | None
 ) -> tuple[np.ndarray, int]:
-    """Return an image, uint8 (size, size), and its label."""
+    """Return the image of that number, uint8 (size, size), and its label."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+    length = contour // 3
+    distractors = parameters.distractor_paddles // length if distractors is None else distractors
     label, snake, margin = rng.integers(2), rng.integers(2), rng.integers(len(parameters.margins))
     tables = paddles(parameters, parameters.margins[margin])
     size = parameters.size

@@ -6,6 +6,7 @@ Source: long-range-arena, lra_benchmarks/data/pathfinder.py; the generator is in
 
 import io
 import re
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,10 +16,10 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from wise_lra.data.archive import members, naming
+from wise_lra.data.archive import lines, members, naming, printable
 from wise_lra.data.download import Progress
 from wise_lra.data.release import archive, folders
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import COUNTS, SPLITS, Example
 from wise_lra.data.tfds_order import tfds_order
 
 COLUMNS = 11
@@ -27,6 +28,9 @@ length, thickness and margin, number of contrasts."""
 
 HARD = "curv_contour_length_14"
 EXPECTED = f"pathfinder<size>/{HARD}/ with imgs/ and metadata/, or an archive of it"
+
+_LARGEST = 1 << 24  # bytes of a file, of which one at a time is in memory
+_HEAD = struct.Struct(">8s8xII")  # of a PNG: signature, width, height
 
 
 def find(place: Path, size: int = 32) -> Path | None:
@@ -43,21 +47,27 @@ def read(
 ) -> Iterator[Example]:
     """Yield the examples of a folder of metadata/ and imgs/, or of the one for this size in the release's archive.
 
-    Empty files, of which the release has one, are left out and counted in `rejected`. As LRA cuts them, the first
-    80 % in the order of TFDS train, the next 10 % validate and the last test; a key is folder, file and line.
+    Empty files, of which the release has one, and images that no line names are left out and counted in
+    `rejected`. As LRA cuts them, the first 80 % in the order of TFDS train, the next 10 % validate and the last
+    test; a key is folder, file and line.
     An archive gives metadata and images in any order, so all of them are kept in a temporary file meanwhile.
     Raises FileNotFoundError if files are missing, and ValueError, with file and line, if one is malformed or an
     image is not size x size.
     """
     with tempfile.TemporaryFile() as store:
         kept = Kept(path, size, store, progress)
+        rejected = Counter() if rejected is None else rejected
         examples, keys = [], []
+        unnamed = {name for name in kept.places if name.endswith(".png")}
         for name, label, key in kept.listed():
+            unnamed.discard(name)
             if kept.places[name][1]:
                 examples.append((name, label))
                 keys.append(key)
-            elif rejected is not None:
+            else:
                 rejected[f"empty file {name}"] += 1
+        if unnamed:
+            rejected["image that no line names"] = len(unnamed)
         order = tfds_order("hard", keys)
         images = (
             (pixels(path / name, kept.content(name), size), label)
@@ -74,29 +84,28 @@ def divided(images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Ex
 
 
 class Kept:
-    """The files of a folder or archive: metadata lines in memory, images in the file `store`."""
+    """The files of a folder or archive, kept in the file `store`."""
 
     def __init__(self, path: Path, size: int, store: IO[bytes], progress: Progress | None = None) -> None:
         self.path, self.store = path, store
-        self.places: dict[str, tuple[int, int]] = {}  # of every image: where it starts, and its bytes
-        self.metadata: dict[str, bytes] = {}
+        self.places: dict[str, tuple[int, int]] = {}  # of every file: where it starts, and its bytes
         above = "" if path.is_dir() else rf"(\./)?(lra_release/lra_release/)?(pathfinder{size}/)?{HARD}/"
         pattern = re.compile(rf"{above}(?P<name>metadata/.*\.npy|imgs/.*)")
+        most = 2 * sum(COUNTS["pathfinder"][0]) * size**2  # a PNG is hardly larger than its pixels
         with naming(path):
-            for member, content in members(path, lambda name: bool(pattern.fullmatch(name)), progress):
+            for member, content in members(
+                path, lambda name: bool(pattern.fullmatch(name)), progress, _LARGEST, most
+            ):
                 if match := pattern.fullmatch(member):
-                    name = match["name"]
-                    if name.startswith("metadata/"):
-                        self.metadata[name] = content.read()
-                    else:
-                        self.places[name] = store.tell(), store.write(content.read())
+                    self.places[match["name"]] = store.tell(), store.write(content.read())
+        self.metadata = [name for name in self.places if name.startswith("metadata/")]
         if not self.metadata:
             raise FileNotFoundError(
                 f"{path}/metadata/*.npy: no such files, expected LRA's Pathfinder metadata"
             )
 
     def content(self, name: str) -> bytes:
-        """Return what is in an image's file."""
+        """Return what is in a file."""
         start, length = self.places[name]
         self.store.seek(start)
         return self.store.read(length)
@@ -107,17 +116,16 @@ class Kept:
             raise ValueError(f"{self.path / strange[0]}: expected a number as name, <n>.npy")
         for name in sorted(self.metadata, key=lambda name: int(PurePosixPath(name).stem)):
             file = self.path / name
-            try:
-                lines = self.metadata[name].decode("ascii").splitlines()
-            except UnicodeDecodeError:
-                raise ValueError(
-                    f"{file}: not text; LRA's metadata are text lines in spite of their name"
-                ) from None
-            for number, line in enumerate(lines, 1):
-                image, label = _columns(f"{file}:{number}", line)
+            for number, line in lines(io.BytesIO(self.content(name)), file):
+                if not line.isascii():
+                    raise ValueError(
+                        f"{file}: not text; LRA's metadata are text lines in spite of their name"
+                    )
+                image, label = _columns(f"{file}:{number}", line.decode())
                 if image not in self.places:
+                    named = printable(image[:200])
                     raise FileNotFoundError(
-                        f"{self.path / image}: no such image, but {file}:{number} names it"
+                        f"{self.path / named}: no such image, but {file}:{number} names it"
                     )
                 place = PurePosixPath(image)
                 yield image, label, f"{place.parent}_{place.name}_{number}"
@@ -129,22 +137,30 @@ def _columns(where: str, line: str) -> tuple[str, int]:
     if len(columns) != COLUMNS:
         raise ValueError(f"{where}: {len(columns)} columns, expected {COLUMNS}")
     if columns[3] not in ("0", "1"):
-        raise ValueError(f"{where}: label {columns[3]!r}, expected 0 or 1 in column 4")
+        raise ValueError(f"{where}: label {columns[3][:40]!r}, expected 0 or 1 in column 4")
     name = PurePosixPath(columns[0], columns[1])
     if name.is_absolute() or ".." in name.parts:
-        raise ValueError(f"{where}: {columns[0]}/{columns[1]} lies outside the data set")
+        raise ValueError(f"{where}: {name.as_posix()[:200]!r} lies outside the data set")
     return name.as_posix(), int(columns[3])
 
 
-def pixels(path: Path, content: bytes, size: int) -> np.ndarray:
-    """Return an 8-bit grey image, uint8 (size, size). Raises ValueError, with its path, if it is none."""
+def pixels(path: Path, content: bytes, size: int, modes: tuple[str, ...] = ("L",)) -> np.ndarray:
+    """Return the pixels of a PNG of size x size, uint8: (size, size), with mode RGB (size, size, 3).
+
+    Raises ValueError, with its path, if it is none; an image of another size is not decoded.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            mode, array = image.mode, np.asarray(image)
-    except (OSError, SyntaxError) as error:  # PIL's word for a broken PNG is SyntaxError
-        raise ValueError(f"{path}: not a readable image ({error})") from error
-    if mode != "L":
-        raise ValueError(f"{path}: an image of mode {mode}, expected 8-bit grey (L)")
-    if array.shape != (size, size):
-        raise ValueError(f"{path}: {array.shape} pixels, expected {(size, size)}")
+        signature, width, height = _HEAD.unpack_from(content)
+        if signature != b"\x89PNG\r\n\x1a\n":
+            raise ValueError("no PNG")
+        fits = (width, height) == (size, size)
+        if fits:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                mode, array = image.mode, np.asarray(image)
+    except Exception as error:  # PIL raises OSError, SyntaxError, ValueError and others on what is broken
+        raise ValueError(f"{path}: not a readable image ({printable(str(error)[:200])})") from error
+    if not fits:
+        raise ValueError(f"{path}: {(height, width)} pixels, expected {(size, size)}")
+    if mode not in modes:
+        raise ValueError(f"{path}: an image of mode {mode}, expected {' or '.join(modes)} of 8 bits")
     return array

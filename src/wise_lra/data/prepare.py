@@ -6,14 +6,16 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wise_lra.data import real
 from wise_lra.data.download import Progress, fetch, require_space
 from wise_lra.data.lock import locked
-from wise_lra.data.packed import pack
-from wise_lra.data.source import Choice, Reading, Wish, choose, packed
+from wise_lra.data.packed import Damaged, Unfit, left_out, pack, verify
+from wise_lra.data.source import Choice, Reading, Source, Wish, choose
 from wise_lra.data.task import Example, Task
 
 log = logging.getLogger(__name__)
@@ -48,10 +50,11 @@ def prepare(
 ) -> Prepared:
     """Return the packed folder of a task, `root`/<task>/<slug>, made if it is not there.
 
-    The slug tells source and settings, so presets never share a folder by mistake; that which is there is only
-    measured, not hashed (`packed.verify` does that). One log line tells which source was taken, and why. The
-    manifest adds to what `packed.pack` states: source, variant ("" for the benchmark's own data, else what
-    stands in for it), reason, protocol, seed, settings, and the lines rejected by reason.
+    The slug tells source and settings, so presets never share a folder by mistake. What is there is hashed and
+    compared with the task (`packed.verify`); if it is damaged, it is made again with a warning. One log line tells
+    which source was taken, and why. The manifest adds to what `packed.pack` states: source, variant ("" for the
+    benchmark's own data, "sample" where these are not whole, else what stands in for them), reason, protocol,
+    settings, and what was left out, by reason.
 
     Args:
         task: facts of the task; texts are packed uncut, up to LRA's length or the task's if that is longer.
@@ -65,8 +68,9 @@ def prepare(
         seed: of the generators and the stand-ins.
         progress: told what is being done.
 
-    Raises ValueError on an impossible source, setting or content, FileNotFoundError where nothing is there to
-    read, and OSError where a download fails or the disk does not take it; nothing half-written is left in place.
+    Raises ValueError on an impossible source, setting or content, on data of another task, and on damaged data
+    whose archive is not there; FileNotFoundError where nothing is there to read; and OSError where a download fails
+    or the disk does not take it. Nothing half-written is left in place.
     """
     wish = Wish(
         task,
@@ -95,11 +99,11 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
     name = wish.task.name
     folder = wish.root / name / choice.source.slug
     try:
-        if (manifest := packed(folder)) is None:
+        if (manifest := _whole(folder, wish.task, choice.source)) is None:
             with locked(folder):
-                if (manifest := packed(folder)) is None:
-                    if folder.exists():
-                        log.warning("%s is not whole, and is made again", folder)
+                with suppress(FileNotFoundError, Damaged):  # another process may have made it meanwhile
+                    manifest = verify(folder, wish.task)
+                if manifest is None:
                     log.info("%s: preparing data: %s", name, choice.source.name)
                     manifest = _packed(wish, folder, choice, progress)
     except OSError as error:
@@ -110,7 +114,31 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
         ) from error
     counts = ", ".join(f"{facts['examples']:,} {split}" for split, facts in manifest["splits"].items())
     log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder)
+    if manifest["variant"] == "sample":
+        log.warning(
+            "%s: a sample, for LRA's data have other counts: results are named %s (sample)", name, name
+        )
+    if manifest["rejected"]:
+        log.warning("%s: %s", name, left_out(manifest["rejected"]))
     return Prepared(folder, manifest)
+
+
+def _whole(folder: Path, task: Task, source: Source) -> dict[str, Any] | None:
+    """Return the manifest of a packed folder, None where it is not there, or is damaged and can be made again.
+
+    Raises ValueError where it is damaged for good, or is not of this task and source.
+    """
+    try:
+        manifest = verify(folder, task)
+    except (FileNotFoundError, Damaged) as error:
+        if folder.exists():
+            if source.kind in real.FORMS and not source.path:
+                raise ValueError(f"{error}; the archive that it was made of was not found") from None
+            log.warning("%s is not whole, and is made again: %s", folder, error)
+        return None
+    if manifest["settings"] != dict(source.settings):
+        raise ValueError(f"{folder}: settings {manifest['settings']}, expected {dict(source.settings)}")
+    return manifest
 
 
 def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None) -> dict[str, Any]:
@@ -132,7 +160,10 @@ def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None)
     }
     parts = folder.with_name(f".{folder.name}.parts")
     examples = source.read(Reading(path, parts, rejected, progress))
-    manifest = pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+    try:
+        manifest = pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+    except Unfit as error:
+        raise ValueError(f"{path or source.name}: {error}") from None
     shutil.rmtree(parts, ignore_errors=True)
     _compare(f"{task.name}-{folder.name}.json", manifest)
     return manifest

@@ -8,7 +8,7 @@ from typing import Any
 
 from wise_lra.data import image, listops, pathfinder_release, retrieval, text, tfds_directory
 from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Progress, Upstream
-from wise_lra.data.task import Example, Task
+from wise_lra.data.task import COUNTS, LENGTHS, Example, Task
 
 FORMS = ("release", "tfds", "sample")
 """As upstream publishes them; as TFDS keeps them; a sample of such data. In this order they are preferred."""
@@ -19,10 +19,6 @@ SMALL = ("text", "image")
 _READERS = {
     "listops": listops, "text": text, "retrieval": retrieval, "image": image, "pathfinder": pathfinder_release,
 }  # fmt: skip
-_COUNTS = {
-    "listops": 100_000, "text": 50_000, "retrieval": 182_613, "image": 60_000, "pathfinder": 200_000,
-}  # fmt: skip
-_LENGTHS = {"listops": 2000, "text": 4096, "retrieval": 4000, "image": 1024, "pathfinder": 1024}  # LRA's
 
 
 @dataclass(frozen=True)
@@ -45,29 +41,36 @@ def expected(task: Task) -> str:
 
 
 def find(place: Path, task: Task) -> list[Found]:
-    """Return what lies in a folder, or is itself this folder or archive."""
-    if task.name == "pathfinder":
-        path = pathfinder_release.find(place, side(task))
-    else:
-        path = _READERS[task.name].find(place)
+    """Return what lies in a folder, or is itself this folder or archive, by its own name or that of a link to it.
+
+    Raises ValueError on a name with control characters, which would reach logs.
+    """
     found = []
-    if path is not None:
-        sampled = task.name == "retrieval" and retrieval.sampled(path)
-        found.append(Found("sample" if sampled else "release", path, path.name))
-    if (directory := tfds_directory.find(place, task)) is not None:
-        found.append(Found("tfds", directory, f"TFDS {tfds_directory.name(task)} {directory.name}"))
+    for named in {path.name: path for path in (place, place.resolve())}.values():
+        if task.name == "pathfinder":
+            path = pathfinder_release.find(named, side(task))
+        else:
+            path = _READERS[task.name].find(named)
+        if path is not None:
+            sampled = task.name == "retrieval" and retrieval.sampled(path)
+            found.append(Found("sample" if sampled else "release", path, path.name))
+        if (directory := tfds_directory.find(named, task)) is not None:
+            found.append(Found("tfds", directory, f"TFDS {tfds_directory.name(task)} {directory.name}"))
+    for data in found:
+        if not data.name.isprintable():
+            raise ValueError(f"{data.path.parent}: {data.name!r} has control characters, rename it")
     return found
 
 
 def count(task: Task, form: str, protocol: str) -> int | None:
     """Return how many examples a task's data have, which is not known of a sample."""
-    again = 25_000 if task.name == "text" and protocol == "lra" else 0
-    return None if form == "sample" else _COUNTS[task.name] + again
+    lra = task.name == "text" and protocol == "lra"
+    return None if form == "sample" else sum(COUNTS[task.name][lra])
 
 
 def longest(task: Task) -> int:
     """Return how many tokens a document has at most when it is packed."""
-    return max(_LENGTHS[task.name], task.length)
+    return max(LENGTHS[task.name], task.length)
 
 
 def settings(task: Task, protocol: str) -> dict[str, Any]:
@@ -75,7 +78,7 @@ def settings(task: Task, protocol: str) -> dict[str, Any]:
 
     Raises ValueError where the task is shorter than data that cannot be cut.
     """
-    usual = _LENGTHS[task.name]
+    usual = LENGTHS[task.name]
     if task.name == "listops" and task.length < usual:
         raise ValueError(
             f"task.length={task.length}: LRA's ListOps has up to {usual:,} tokens, and an expression that is cut "

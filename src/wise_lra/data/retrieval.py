@@ -7,10 +7,10 @@ long-range-arena, lra_benchmarks/matching/input_pipeline.py. Token ids are those
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from wise_lra.data.archive import members, naming
+from wise_lra.data.archive import lines, members, naming
 from wise_lra.data.download import Progress
 from wise_lra.data.release import archive, folders
 from wise_lra.data.task import Example
@@ -31,8 +31,10 @@ KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
 EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
 
 _SAMPLES = ("aan_sample", "aan_sample.tar.xz")
-_LABELS = {b"0.0": 0, b"1.0": 1}
+_LARGEST, _TOTAL = 1 << 20, 1 << 30  # bytes of a text of the sample and of all, which are in memory
 _REPR = re.compile(rb"""b(['"]).*\1""", re.DOTALL)
+_ESCAPE = rb"""\\(?:[\\'"nrt]|x[0-9a-fA-F]{2})"""
+_ONE = re.compile(rb"""b(?:'(?:[^'\\]|%b)*+'|"(?:[^"\\]|%b)*+")""" % (_ESCAPE, _ESCAPE))
 
 
 def find(place: Path) -> Path | None:
@@ -59,17 +61,26 @@ def read(
 
     Order: within a split that of its lines; the splits as they lie in the archive, or by file name. LRA's
     archive is read no further than its third file, and only the first file of each name counts.
+    A label is read as a number, as LRA reads it, and is 0 or 1.
     Both documents are uint16 (length,), the first `limit` bytes of the first 10,000. Bytes are not decoded:
     text that is not UTF-8 is kept, as LRA keeps it. One written as Python's b'...' is turned back into bytes.
     `rejected` counts the lines left out, by reason.
     Raises ValueError on a broken archive, and if one of the three files is not there.
     """
-    rejected = Counter() if rejected is None else rejected
-    for split, fields in pairs(path, progress):
+    yield from examples(pairs(path, progress), limit, Counter() if rejected is None else rejected)
+
+
+def examples(
+    found: Iterable[tuple[str, list[bytes]]], limit: int, rejected: Counter[str]
+) -> Iterator[Example]:
+    """Yield the examples in (split, fields of a line); the lines that are none are counted by reason."""
+    for split, fields in found:
         try:
-            yield example(split, fields, limit)
+            made = example(split, fields, limit)
         except ValueError as error:
             rejected[str(error)] += 1
+        else:
+            yield made
 
 
 def pairs(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, list[bytes]]]:
@@ -83,8 +94,8 @@ def _release(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[
     with naming(path):
         for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
             split = missing.pop(PurePosixPath(name).name)
-            for line in content:
-                yield split, line.rstrip(b"\r\n").split(b"\t")
+            for _, line in lines(content, path / name):
+                yield split, line.split(b"\t", 5)
             if not missing:
                 return
     raise ValueError(f"{path}: {', '.join(missing)} not found; expected {', '.join(FILES.values())}")
@@ -95,13 +106,15 @@ def _sample(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[b
     names = {name: split for split, name in SAMPLE_FILES.items()}
     texts: dict[bytes, bytes] = {}
     pairs: dict[str, list[bytes]] = {}
+
+    def wanted(name: str) -> bool:
+        return name.endswith(".txt") or PurePosixPath(name).name in names
+
     with naming(path):
-        for name, content in members(
-            path, lambda name: name.endswith(".txt") or PurePosixPath(name).name in names, progress
-        ):
+        for name, content in members(path, wanted, progress, _LARGEST, _TOTAL):
             place = PurePosixPath(name)
             if place.name in names:
-                pairs[names[place.name]] = content.read().splitlines()
+                pairs[names[place.name]] = [line for _, line in lines(content, path / name)]
             elif place.parent.name == "texts":
                 texts[place.stem.encode()] = content.read().rstrip(b"\n")
     if missing := [name for name, split in names.items() if split not in pairs]:
@@ -110,7 +123,7 @@ def _sample(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[b
         )
     for split in FILES:
         for line in pairs[split]:
-            fields = line.split(b"\t")
+            fields = line.split(b"\t", 3)
             yield split, fields + [texts.get(identity, b"") for identity in fields[1:]]
 
 
@@ -119,9 +132,9 @@ def example(split: str, fields: list[bytes], limit: int) -> Example:
     if len(fields) != 5:
         raise ValueError("not five columns")
     label, _, _, *texts = fields
-    if label not in _LABELS:
+    if (number := _number(label)) not in (0, 1):
         raise ValueError("label is not 0.0 or 1.0")
-    return Example(split, tuple(encode(_bytes(text)[:KEPT], limit) for text in texts), _LABELS[label])
+    return Example(split, tuple(encode(_bytes(text)[:KEPT], limit) for text in texts), int(number))
 
 
 def fault(fields: list[bytes]) -> str:
@@ -133,10 +146,21 @@ def fault(fields: list[bytes]) -> str:
     return ""
 
 
+def _number(label: bytes) -> float:
+    try:
+        return float(label) if len(label) < 100 else -1
+    except ValueError:
+        return -1
+
+
 def _bytes(text: bytes) -> bytes:
     """Return a text, read back from Python's b'...' if it is written so. Raises ValueError with a reason."""
     if _REPR.fullmatch(text):
         try:
+            if not _ONE.fullmatch(
+                text
+            ):  # Python would read several in a row, with as many levels of its stack
+                raise ValueError
             text = ast.literal_eval(text.decode("ascii"))
         except (ValueError, SyntaxError):
             raise ValueError("broken b'...'") from None

@@ -150,12 +150,13 @@ def _found(wish: Wish) -> Choice | None:
     if wish.release is not None and task.name not in real.SMALL and not there["data.release"]:
         raise FileNotFoundError(f"data.release={wish.release}: nothing there, expected {real.expected(task)}")
     for form in real.FORMS:
-        if manifest := packed(wish.root / task.name / _real(wish, form).slug):
-            return Choice(_real(wish, form, manifest["source"]), "it was prepared before")
-        for key, found in there.items():
-            for data in found:
-                if data.form == form:
-                    return Choice(_real(wish, form, data.name, data.path), f"{key} holds it")
+        held = [(key, data) for key, found in there.items() for data in found if data.form == form]
+        folder = wish.root / task.name / _real(wish, form).slug
+        if folder.is_dir():
+            name, path = (held[0][1].name, held[0][1].path) if held else (str(folder), None)
+            return Choice(_real(wish, form, name, path), "it was prepared before")
+        for key, data in held:
+            return Choice(_real(wish, form, data.name, data.path), f"{key} holds it")
     return None
 
 

@@ -4,6 +4,7 @@ Source: Maas et al., ACL 2011; Tay et al. (arXiv 2011.04006, section 2.2.2). Tok
 ByteTextEncoder, byte + 1, so that 0 is left for padding.
 """
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,10 @@ EXPECTED = "aclImdb/ or aclImdb_v1.tar.gz"
 
 _NAME = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
 _HELD_OUT = 10  # one review in so many, of every class, validates
+_LARGEST, _TOTAL = (
+    1 << 20,
+    1 << 30,
+)  # bytes of a review and of all, all in memory; IMDB's have 14 KB and 66 MB
 
 
 def find(place: Path) -> Path | None:
@@ -48,20 +53,29 @@ def read(
     Raises ValueError as `reviews` does, and on an unknown protocol.
     """
     _check(protocol)
-    yield from divided(reviews(path, progress), limit, protocol, rejected)
+    rejected = Counter() if rejected is None else rejected
+    yield from divided(reviews(path, rejected, progress), limit, protocol, rejected)
 
 
-def reviews(path: Path, progress: Progress | None = None) -> dict[str, list[tuple[bytes, int]]]:
+def reviews(
+    path: Path, rejected: Counter[str], progress: Progress | None = None
+) -> dict[str, list[tuple[bytes, int]]]:
     """Return (review, class) of train and of test, in the order that `read` tells.
 
+    Of several reviews with the same number the first is taken, the others are counted in `rejected`.
     Raises ValueError on a broken archive, and if one of the four folders has no reviews.
     """
     found: dict[str, dict[tuple[int, str], bytes]] = {"train": {}, "test": {}}
     with naming(path):
-        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress):
+        reviewed = members(path, lambda name: bool(_NAME.search(name)), progress, _LARGEST, _TOTAL)
+        for name, content in reviewed:
             if match := _NAME.search(name):
                 split, label, number = match.groups()
-                found[split][int(number), label] = content.read().strip()
+                if (int(number), label) in found[split]:
+                    rejected["review with the number of another"] += 1
+                else:
+                    review = content.read().removeprefix(codecs.BOM_UTF8)
+                    found[split][int(number), label] = review.strip()
     for split, texts in found.items():
         for label in CLASSES:
             if not any(key[1] == label for key in texts):
@@ -78,7 +92,7 @@ def divided(
     found: Mapping[str, Iterable[tuple[bytes, int]]],
     limit: int,
     protocol: str,
-    rejected: Counter[str] | None = None,
+    rejected: Counter[str],
 ) -> Iterator[Example]:
     """Yield the reviews of train and of test as examples, some of train for validation, as `read` tells."""
     _check(protocol)
@@ -86,8 +100,7 @@ def divided(
         seen: Counter[int] = Counter()
         for review, label in texts:
             if not review:
-                if rejected is not None:
-                    rejected["empty review"] += 1
+                rejected["empty review"] += 1
                 continue
             seen[label] += 1
             held_out = protocol == "held-out" and split == "train" and seen[label] % _HELD_OUT == 0

@@ -5,8 +5,10 @@ the names, features and order of TFDS' own, whose builders need TensorFlow. What
 """
 
 import io
+import logging
 import tempfile
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +18,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from wise_lra.data import image, listops, pathfinder_release, retrieval, text, tfds_directory
+from wise_lra.data.packed import left_out
 from wise_lra.data.task import Task
+
+log = logging.getLogger(__name__)
 
 Rows = Iterator[tuple[Any, dict[str, Any]]]
 
@@ -38,7 +43,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder):
     CITATION = _LRA
 
     def __init__(self, path: Path, **options: Any) -> None:
-        self.path = path
+        self.path, self.rejected = path, Counter[str]()
         super().__init__(file_format="array_record", **options)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -81,9 +86,13 @@ class LraRetrieval(_Builder):
 
     def _generate_examples(self, split: str) -> Rows:
         for key, (found, fields) in enumerate(retrieval.pairs(self.path)):
-            if found == split and not retrieval.fault(fields):
-                names = ("id1", "id2", "text1", "text2")
-                yield key, {"label": int(float(fields[0])), **dict(zip(names, fields[1:], strict=True))}
+            if found != split:
+                continue
+            if reason := retrieval.fault(fields):
+                self.rejected[reason] += 1
+                continue
+            names = ("id1", "id2", "text1", "text2")
+            yield key, {"label": int(float(fields[0])), **dict(zip(names, fields[1:], strict=True))}
 
 
 class ImdbReviews(_Builder):
@@ -106,7 +115,7 @@ class ImdbReviews(_Builder):
         return {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=text.CLASSES)}
 
     def _generate_examples(self, split: str) -> Rows:
-        for key, (review, label) in enumerate(text.reviews(self.path)[split]):
+        for key, (review, label) in enumerate(text.reviews(self.path, Counter())[split]):
             yield key, {"text": review, "label": label}
 
 
@@ -167,6 +176,8 @@ class _Pathfinder(_Builder):
                 if content := kept.content(name):
                     pathfinder_release.pixels(self.path / name, content, self.size)
                     yield key, {"image": io.BytesIO(content), "label": label}
+                else:
+                    self.rejected["empty file"] += 1
 
 
 class Pathfinder32(_Pathfinder):
@@ -218,4 +229,6 @@ def build(task: Task, path: Path, folder: Path) -> Path:
         )
     builder = BUILDERS[name](path, data_dir=str(folder))
     builder.download_and_prepare()
+    if builder.rejected:
+        log.warning("%s: left out: %s", name, left_out(builder.rejected))
     return Path(builder.data_path)

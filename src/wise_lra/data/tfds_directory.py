@@ -8,6 +8,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wise_lra.data import image, listops, pathfinder_release, retrieval, text
+from wise_lra.data.archive import printable, stray
 from wise_lra.data.download import Progress
 from wise_lra.data.task import SPLITS, Example, Task
 
@@ -25,6 +27,7 @@ NAMES = {
 }  # fmt: skip
 
 _EVERY = 100  # examples between two reports of progress
+_LARGEST = 1 << 25  # bytes of a record
 
 
 def name(task: Task) -> str:
@@ -37,10 +40,18 @@ def find(place: Path, task: Task) -> Path | None:
     own = name(task)
     patterns = ("", "*/", f"{own}/*/", f"{own}/*/*/", f"TFDS/{own}/*/")
     infos = chain.from_iterable(place.glob(pattern + INFO) for pattern in patterns)
-    found = {info.parent for info in infos if json.loads(info.read_text()).get("name") == own}
+    found = {info.parent for info in infos if not stray(str(info.relative_to(place))) and _named(info) == own}
     return max(
         found, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)], default=None
     )
+
+
+def _named(info: Path) -> Any:
+    """Return the name that an information file states, None where it cannot be read."""
+    try:
+        return json.loads(info.read_bytes())["name"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def read(
@@ -57,6 +68,7 @@ def read(
     Raises ValueError if a split or a file is missing or broken, and as the task's own reader does.
     """
     data = _Directory(path, progress)
+    rejected = Counter() if rejected is None else rejected
     if task.name == "text":
         found = {
             split: ((row["text"].strip(), int(row["label"])) for row in data.rows(split))
@@ -65,20 +77,32 @@ def read(
         yield from text.divided(found, limit, protocol, rejected)
     elif task.name == "image":
         for split in ("train", "test"):
-            images = ((_grey(row["image"]), int(row["label"])) for row in data.rows(split))
+            images = ((_grey(path, row["image"]), int(row["label"])) for row in data.rows(split))
             yield from image.divided(split, images, data.count(split))
     elif task.name == "pathfinder":
-        images = ((np.asarray(row["image"])[..., 0], int(row["label"])) for row in data.rows("hard"))
+        side = round(task.length**0.5)
+        opened = partial(pathfinder_release.pixels, path, size=side, modes=("L", "RGB"))
+        images = (
+            (opened(row["image"]).reshape(side, side, -1)[..., 0], int(row["label"]))
+            for row in data.rows("hard")
+        )
         yield from pathfinder_release.divided(images, data.count("hard"))
+    elif task.name == "retrieval":
+        names = ("id1", "id2", "text1", "text2")
+        pairs = (
+            (split, [b"%d" % row["label"], *(row[name] for name in names)])
+            for split in SPLITS
+            for row in data.rows(split)
+        )
+        yield from retrieval.examples(pairs, limit, rejected)
     else:
         for split in SPLITS:
-            for row in data.rows(split):
-                if task.name == "listops":
-                    yield listops.example(split, row["source"].decode(), str(row["target"]))
-                else:
-                    label = b"%d.0" % row["label"]
-                    fields = [label, row["id1"], row["id2"], row["text1"], row["text2"]]
-                    yield retrieval.example(split, fields, limit)
+            for number, row in enumerate(data.rows(split), 1):
+                try:
+                    example = listops.example(split, row["source"].decode("ascii"), str(row["target"]))
+                except ValueError as error:
+                    raise ValueError(f"{path}: example {number} of {split}: {str(error)[:200]}") from None
+                yield example
 
 
 class _Directory:
@@ -89,6 +113,8 @@ class _Directory:
 
         self.path, self.progress = path, progress
         self.builder = tfds.builder_from_directory(str(path))
+        images = {"image": tfds.decode.SkipDecoding()}  # TFDS would decode one of any size
+        self.undecoded = {name: skip for name, skip in images.items() if name in self.builder.info.features}
 
     def count(self, split: str) -> int:
         """Return the number of examples of a split. Raises ValueError if there is no such split."""
@@ -99,7 +125,7 @@ class _Directory:
         return int(self.builder.info.splits[split].num_examples)
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a split, decoded: texts as bytes, images as uint8 (height, width, channels)."""
+        """Yield the rows of a split: texts and images as bytes."""
         count = self.count(split)
         features, done = self.builder.info.features, 0
         for file in self.builder.info.splits[split].filepaths:
@@ -107,7 +133,7 @@ class _Directory:
                 done += 1
                 if self.progress is not None and done % _EVERY == 0:
                     self.progress(f"decoding {split} of {self.path.parent.name}", done, count)
-                yield features.deserialize_example_np(record)
+                yield features.deserialize_example_np(record, decoders=self.undecoded)
         if done != count:
             raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")
 
@@ -115,7 +141,7 @@ class _Directory:
 def _records(path: Path) -> Iterator[bytes]:
     """Yield the records of a file. Raises ValueError if it is missing or broken off."""
     if not path.is_file():
-        raise ValueError(f"{path}: not found; the directory is not whole")
+        raise ValueError(f"{printable(str(path))}: not found; the directory is not whole")
     if ".array_record" in path.name:
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
@@ -126,12 +152,13 @@ def _records(path: Path) -> Iterator[bytes]:
         # Of TFRecord: length (8 bytes) and its checksum (4), the record, and its checksum (4).
         while head := file.read(12):
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
-            record = file.read(length)
+            record = file.read(min(length, _LARGEST))
             if len(head) != 12 or len(record) != length or len(file.read(4)) != 4:
                 raise ValueError(f"{path}: broken off; fetch or prepare it again")
             yield record
 
 
-def _grey(pixels: np.ndarray) -> np.ndarray:
-    """Return uint8 (1024,) of an RGB image (32, 32, 3)."""
+def _grey(path: Path, png: bytes) -> np.ndarray:
+    """Return uint8 (1024,) of an RGB image of 32 x 32."""
+    pixels = pathfinder_release.pixels(path, png, 32, ("RGB",))
     return image.grey(np.moveaxis(pixels, 2, 0).reshape(1, 3, -1))[0]
