@@ -1,5 +1,7 @@
 """Oracle: Python's tarfile, which writes the archives; faults are made by hand."""
 
+import gzip
+import io
 import tarfile
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 from upstream import pack, unpack
 
-from wise_lra.data.archive import members, naming
+from wise_lra.data import archive, image, listops, pathfinder_release, retrieval, text
+from wise_lra.data.archive import lines, members, naming
 
 FILES = {"top/one.txt": b"first", "top/skip.bin": b"not wanted", "top/two.txt": b"second"}
 
@@ -77,6 +80,67 @@ def test_a_corrupt_archive_is_named(tmp_path, end):
     path.write_bytes(whole)
     with pytest.raises(ValueError, match=rf"all\.tar\.{end}: cannot be read to its end"):
         texts(path)
+
+
+HUGE = 3 << 30
+HARD = "pathfinder32/curv_contour_length_14"
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "folder"),
+    [
+        (text, "aclImdb/train/neg/0_1.txt", "aclImdb"),
+        (retrieval, "aan_sample/texts/P01.txt", "aan_sample"),
+        (retrieval, "aan_sample/aan_sample_pairs.train.only_ids.tsv", "aan_sample"),
+        (image, "cifar-10-batches-py/data_batch_1", "cifar-10-batches-py"),
+        (pathfinder_release, f"{HARD}/imgs/0/sample_0.png", HARD),
+        (pathfinder_release, f"{HARD}/metadata/0.npy", HARD),
+    ],
+)
+def test_a_file_larger_than_its_format_needs_is_refused_before_it_is_read(tmp_path, reader, name, folder):
+    member = odd(name)
+    member.size = HUGE
+    path = tmp_path / ("aan_sample.tar.gz" if reader is retrieval else "all.tar.gz")
+    path.write_bytes(gzip.compress(member.tobuf() + bytes(1024)))
+    (tmp_path / name).parent.mkdir(parents=True)
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(HUGE)  # takes no room on the disk
+    for place in (path, tmp_path / folder):
+        with pytest.raises(
+            ValueError, match=rf"{place}: refused, 3,221,225,472 bytes with .*expected at most"
+        ):
+            list(reader.read(place))
+
+
+def test_all_that_is_held_in_memory_has_a_bound(tmp_path, monkeypatch):
+    path = pack(
+        tmp_path / "aclImdb_v1.tar.gz", {f"aclImdb/train/neg/{k}_1.txt": b"x" * 100 for k in range(9)}
+    )
+    monkeypatch.setattr(text, "_TOTAL", 850)
+    with pytest.raises(ValueError, match=r"refused, 900 bytes with .*8_1\.txt.*, expected at most 850"):
+        list(text.read(path))
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+def test_a_header_that_tarfile_would_read_at_once_has_a_bound(tmp_path, kind):
+    member = odd("name", kind)
+    member.size = HUGE
+    path = tmp_path / "all.tar.gz"
+    path.write_bytes(gzip.compress(member.tobuf() + bytes(1024)))
+    with pytest.raises(ValueError, match="a header of 3,221,225,472 bytes"):
+        texts(path)
+
+
+def test_a_line_has_a_bound(tmp_path, monkeypatch):
+    assert [*lines(io.BytesIO(b"\xef\xbb\xbfone\r\n\n \t\ntwo"), Path("x"))] == [(1, b"one"), (4, b"two")]
+    monkeypatch.setattr(archive, "LINE", 10)
+    assert [*lines(io.BytesIO(b"x" * 9 + b"\ny"), Path("x"))] == [(1, b"x" * 9), (2, b"y")]
+    for name, reader in (("basic_val.tsv", listops), ("new_aan_pairs.eval.tsv", retrieval)):
+        path = pack(tmp_path / "lra_release.gz", {name: b"x" * 11})
+        with pytest.raises(ValueError, match=rf"{name}:1: a line of more than 10 bytes"):
+            list(reader.read(path))
 
 
 def test_what_is_no_archive_is_named(tmp_path):

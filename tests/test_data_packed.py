@@ -1,15 +1,18 @@
 """Oracle: the lists that were packed; padding, cutting and quantiles are done over again the plain way."""
 
 import json
+import os
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from wise_lra.data import packed
-from wise_lra.data.packed import PackedSplit, pack, read_manifest, verify
-from wise_lra.data.task import SPLITS, Example, Task
+from wise_lra.data import look, packed
+from wise_lra.data.packed import Damaged, PackedSplit, pack, read_manifest, verify
+from wise_lra.data.task import SPLITS, Example, Task, complete
 
 TEXT = Task("text", 257, 8, 2)
 PAIRS = Task("retrieval", 257, 8, 2, documents=2)
@@ -111,7 +114,9 @@ def test_files_are_written_in_pieces_and_are_whole(tmp_path, monkeypatch):
     [
         (Example("train", (np.array([1]),) * 2, 0), "2 documents, expected 1"),
         (Example("train", (np.array([1]),), 2), "label 2, expected 0 to 1"),
+        (Example("train", (np.array([1]),), -1), "label -1, expected 0 to 1"),
         (Example("train", (np.array([257]),), 0), "token 257, expected below 257"),
+        (Example("train", (np.array([3, -1]),), 0), "token -1, expected below 257"),
         (Example("train", (np.array([], np.uint8),), 0), "an empty document"),
     ],
 )
@@ -161,6 +166,147 @@ def test_damage_is_found(tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
     with pytest.raises(ValueError, match=f"format 0, expected {packed.FORMAT}"):
         read_manifest(folder)
+
+
+def flipped(path: Path) -> None:
+    """Turn one bit over and leave the times as they were."""
+    times, whole = path.stat(), bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def swapped(path: Path) -> None:
+    """Put another file of the same size in its place."""
+    other = path.with_name("other")
+    other.write_bytes(bytes(reversed(path.read_bytes())))
+    other.replace(path)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "flipped": flipped,
+    "swapped": swapped,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "missing": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE])
+@pytest.mark.parametrize("name", [f"{split}.{part}.npy" for split in SPLITS for part in packed._PARTS])
+def test_every_damage_of_every_file_is_named(tmp_path, name, damage):
+    sha256 = pack(drawn(TEXT), tmp_path / "data", TEXT, {})["sha256"]
+    assert look.find(tmp_path, sha256) == tmp_path / "data"
+    DAMAGE[damage](tmp_path / "data" / name)
+    for opened in (lambda: verify(tmp_path / "data", TEXT), lambda: look.find(tmp_path, sha256)):
+        with pytest.raises(Damaged) as error:
+            opened()
+        assert str(tmp_path / "data" / name) in str(error.value)
+        assert f"remove {tmp_path / 'data'}" in str(error.value)
+        assert str(error.value).isprintable()
+
+
+def without(key: str) -> Callable[[bytes], bytes]:
+    return lambda text: json.dumps({k: v for k, v in json.loads(text).items() if k != key}).encode()
+
+
+def given(**changes: object) -> Callable[[bytes], bytes]:
+    return lambda text: json.dumps(json.loads(text) | changes).encode()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            lambda text, whole=whole: whole
+            for whole in (b"", b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 100_000)
+        ),
+        *map(without, ("format", "task", "variant", "settings", "rejected", "splits", "files", "sha256")),
+        *(given(variant=variant) for variant in ("../../x", "A b", None, "\x1b[2J", "")),
+        *(given(source=source) for source in ("\x1b[2J", 3)),
+        given(files={}),
+        given(format="\x1b[2J"),
+        lambda text: text.replace(b'"examples": 14', b'"examples": 15'),
+        lambda text: text[:-20],
+    ],
+)
+def test_a_manifest_that_is_none_is_named(tmp_path, change):
+    folder = tmp_path / "data"
+    pack(drawn(TEXT), folder, TEXT, {})
+    path = folder / "manifest.json"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(Damaged, match=r"manifest\.json: ") as error:
+        verify(folder, TEXT)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("task", "other", "key"),
+    [
+        (PIXELS, Task("pathfinder", 256, 6, 3, padded=False), "task=pathfinder"),
+        (TEXT, Task("retrieval", 257, 8, 2, documents=2), "task=retrieval"),
+        (TEXT, Task("text", 257, 8, 2, documents=2), r"task\.documents=2"),
+        (TEXT, Task("text", 200, 8, 2), "token 256, expected 0 to 199"),
+        (TEXT, Task("text", 257, 8, 1), "label 1, expected 0 to 0"),
+        (PIXELS, Task("image", 256, 5, 3, padded=False), r"task\.length=5"),
+        (PIXELS, Task("image", 256, 7, 3), r"task\.length=7"),
+        (Task("listops", 16, 20, 10), Task("listops", 16, 18, 10), r"task\.length=18"),
+        (TEXT, Task("text", 257, 9000, 2), None),  # shorter ones are padded
+        (TEXT, Task("text", 257, 3, 2), None),  # longer ones are cut
+    ],
+)
+def test_data_are_compared_with_the_task(tmp_path, task, other, key):
+    pack(drawn(task, width=6 if task is PIXELS else None), tmp_path / "data", task, {})
+    verify(tmp_path / "data", task)
+    if key is None:
+        verify(tmp_path / "data", other)
+        return
+    with pytest.raises(ValueError, match=key) as error:
+        verify(tmp_path / "data", other)
+    assert not isinstance(error.value, Damaged)
+    assert str(tmp_path / "data") in str(error.value)
+
+
+def test_real_texts_that_were_cut_shorter_than_the_task_are_refused(tmp_path):
+    examples = [Example(split, (np.ones(4096, np.uint16),), 0) for split in SPLITS]
+    longer = Task("text", 257, 8192, 2)
+    pack(examples, tmp_path / "a", longer, {"source": "aclImdb"})
+    with pytest.raises(ValueError, match=r"cut at 4096 tokens, expected task\.length=8192"):
+        verify(tmp_path / "a", longer)
+    pack(examples, tmp_path / "b", longer, {"source": "aclImdb", "settings": {"limit": 8192}})
+    pack(examples, tmp_path / "c", longer, {"source": "stand-in", "variant": "stand-in"})
+    verify(tmp_path / "b", longer)
+    verify(tmp_path / "c", longer)
+
+
+@pytest.mark.parametrize(
+    ("task", "counts", "whole"),
+    [
+        ("text", (22_500, 2_500, 25_000), True),
+        ("text", (25_000, 25_000, 25_000), True),
+        ("text", (22_500, 2_500, 24_999), False),
+        ("text", (86, 10, 96), False),
+        ("image", (45_000, 5_000, 10_000), True),
+        ("image", (45_000, 5_000, 9_999), False),
+        ("listops", (96_000, 2_000, 2_000), True),
+        ("listops", (96_000, 2_000, 1_999), False),
+        ("retrieval", (147_086, 18_090, 17_437), True),
+        ("retrieval", (147_000, 18_000, 17_400), True),
+        ("retrieval", (4_409, 551, 552), False),
+        ("retrieval", (147_086, 18_090, 17_000), False),
+        ("pathfinder", (159_999, 20_000, 20_000), True),
+        ("pathfinder", (80_000, 10_000, 10_000), False),
+        ("another", (1, 1, 1), False),
+    ],
+)
+def test_lras_own_data_are_known_by_their_counts(task, counts, whole):
+    assert complete(task, counts) is whole
+
+
+def test_a_sample_that_calls_itself_whole_is_packed_as_one_and_not_opened_as_the_other(tmp_path):
+    manifest = pack(drawn(TEXT), tmp_path / "data", TEXT, {"variant": ""})
+    assert manifest["variant"] == read_manifest(tmp_path / "data")["variant"] == "sample"
+    assert pack(drawn(TEXT), tmp_path / "data", TEXT, {"variant": "stand-in"})["variant"] == "stand-in"
 
 
 def test_reading_one_batch_does_not_read_the_file(tmp_path):

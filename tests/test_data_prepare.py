@@ -140,7 +140,7 @@ def test_archives_are_found_and_come_first(tmp_path, asked, caplog):
     caplog.set_level("INFO")
     text = prepared("text", tmp_path / "data", archives=archives)
     assert "text: data: aclImdb_v1.tar.gz, because data.archives holds it: 36 train" in caplog.text
-    assert (text.folder.name, text.manifest["variant"]) == ("release", "")
+    assert (text.folder.name, text.manifest["variant"]) == ("release", "sample")
     image = prepared("image", tmp_path / "data", archives=archives)
     assert (image.manifest["source"], image.manifest["splits"]["test"]["examples"]) == (
         "cifar-10-binary.tar.gz",
@@ -158,7 +158,7 @@ def test_any_place_will_do(tmp_path, key):
     unpack(tmp_path / "place", PAIRS)
     places = {"root": tmp_path / "data"} | {key: tmp_path / "place"}
     found = prepared("retrieval", places.pop("root"), **places)
-    assert (found.folder.name, found.manifest["variant"]) == ("release", "")
+    assert (found.folder.name, found.manifest["source"]) == ("release", "place")
 
 
 def test_the_release_says_nothing_of_tasks_that_it_does_not_hold(tmp_path):
@@ -168,12 +168,12 @@ def test_the_release_says_nothing_of_tasks_that_it_does_not_hold(tmp_path):
 
 def test_the_true_pairs_come_before_the_sample(tmp_path):
     unpack(tmp_path / "archives", SAMPLE)
-    assert prepared("retrieval", tmp_path, archives=tmp_path / "archives").manifest["variant"] == "sample"
+    assert prepared("retrieval", tmp_path, archives=tmp_path / "archives").folder.name == "sample"
     release = pack(
         tmp_path / "lra_release.gz", {f"lra_release/lra_release/tsv_data/{k}": v for k, v in PAIRS.items()}
     )
     found = prepared("retrieval", tmp_path, archives=tmp_path / "archives", release=release)
-    assert (found.manifest["source"], found.manifest["variant"]) == ("lra_release.gz", "")
+    assert (found.manifest["source"], found.folder.name) == ("lra_release.gz", "release")
 
 
 def test_the_release_of_listops_is_for_those_who_want_lras_lengths(tmp_path):
@@ -182,7 +182,7 @@ def test_the_release_of_listops_is_for_those_who_want_lras_lengths(tmp_path):
     with pytest.raises(ValueError, match=r"task\.length=100: LRA's ListOps has up to 2,000 tokens"):
         prepared("listops", tmp_path, source="release")
     found = prepare.prepare(Task("listops", 16, 2000, 10), root=tmp_path / "data", release=path)
-    assert (found.manifest["source"], found.manifest["variant"]) == ("lra_release.gz", "")
+    assert (found.manifest["source"], found.folder.name) == ("lra_release.gz", "release")
 
 
 def test_the_length_of_pathfinder_says_the_size_of_its_images(tmp_path):
@@ -346,26 +346,42 @@ def test_bytes_that_are_not_utf_8_are_tokens_as_all_others(tmp_path):
         assert not made.manifest["rejected"]
 
 
-def test_lines_without_columns_or_label_are_counted_by_reason(tmp_path):
+def test_lines_without_columns_or_label_are_counted_by_reason(tmp_path, caplog):
     bad = GOOD + b"1.0\ta\tb\tone\n" + b"2.0\ta\tb\tone\ttwo\n" + b"\n"
     unpack(tmp_path, PAIRS | {"new_aan_pairs.train.tsv": bad})
     made = prepared("retrieval", tmp_path)
-    assert made.manifest["rejected"] == {"not five columns": 2, "label is not 0.0 or 1.0": 1}
+    assert made.manifest["rejected"] == {"not five columns": 1, "label is not 0.0 or 1.0": 1}
     assert made.manifest["splits"]["train"]["examples"] == 1
+    assert "retrieval: 2 left out: 1 not five columns, 1 label is not 0.0 or 1.0" in caplog.text
+    unpack(tmp_path, PAIRS | {"new_aan_pairs.train.tsv": bad.replace(GOOD, b"")})
+    with pytest.raises(
+        ValueError, match=r"no examples for train.* 2 left out: 1 not five columns, 1 label is"
+    ):
+        prepared("retrieval", tmp_path / "other", archives=tmp_path)
 
 
-def test_images_without_a_byte_are_counted_and_left_out(tmp_path):
+def images(count: int) -> dict[str, bytes]:
+    """Return the hard Pathfinder of a release with so many images."""
     above, files = "lra_release/lra_release/pathfinder32/curv_contour_length_14", {}
-    for number in range(21):
+    for number in range(count):
         png = io.BytesIO()
         Image.new("L", (32, 32), number).save(png, "png")
-        files[f"{above}/imgs/0/sample_{number}.png"] = png.getvalue() if number != 5 else b""
-    lines = [f"imgs/0 sample_{n}.png {n} {n % 2} 1.0 14 4 2 0.5 1 1\n" for n in range(21)]
-    files[f"{above}/metadata/0.npy"] = "".join(lines).encode()
+        files[f"{above}/imgs/0/sample_{number}.png"] = png.getvalue()
+    lines = [f"imgs/0 sample_{n}.png {n} {n % 2} 1.0 14 4 2 0.5 1 1\n" for n in range(count)]
+    return files | {f"{above}/metadata/0.npy": "".join(lines).encode()}
+
+
+def test_images_without_a_byte_are_counted_and_left_out(tmp_path, caplog):
+    files = images(21)
+    above = "lra_release/lra_release/pathfinder32/curv_contour_length_14/imgs"
+    files[f"{above}/0/sample_5.png"] = b""
+    files[f"{above}/1/sample_5.png"] = files[f"{above}/0/sample_6.png"]
     pack(tmp_path / "lra_release.gz", files)
     made = prepare.prepare(TASKS["pathfinder"], root=tmp_path)
     assert made.manifest["source"] == "lra_release.gz"
-    assert made.manifest["rejected"] == {"empty file imgs/0/sample_5.png": 1}
+    rejected = {"empty file imgs/0/sample_5.png": 1, "image that no line names": 1}
+    assert made.manifest["rejected"] == rejected
+    assert "pathfinder: 2 left out: 1 empty file" in caplog.text
     assert [facts["examples"] for facts in made.manifest["splits"].values()] == [16, 2, 2]
 
 
@@ -436,13 +452,93 @@ def test_a_folder_that_may_not_be_written_is_named(read_only, task):
     assert not list(read_only.iterdir())
 
 
-def test_a_folder_that_lost_a_file_is_made_again(tmp_path, caplog):
-    first = prepared("image", tmp_path)
-    (first.folder / "test.labels.npy").unlink()
-    again = prepared("image", tmp_path)
+def flipped(path: Path) -> None:
+    """Turn one bit over and leave the times as they were."""
+    times, whole = path.stat(), bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink])
+@pytest.mark.parametrize(
+    "name", ["test.labels.npy", "train.tokens.npy", "validation.offsets.npy", "manifest.json"]
+)
+@pytest.mark.parametrize("task", ["image", "listops"])
+def test_what_the_project_makes_is_made_again_where_it_is_damaged(tmp_path, caplog, task, name, damage):
+    first = prepared(task, tmp_path)
+    damage(first.folder / name)
+    again = prepared(task, tmp_path)
     assert "is not whole" in caplog.text
+    assert str(first.folder / name) in caplog.text
     assert again.manifest["sha256"] == first.manifest["sha256"]
     verify(again.folder)
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink])
+@pytest.mark.parametrize("name", ["test.labels.npy", "manifest.json"])
+def test_damaged_real_data_are_made_again_from_their_archive_or_refused(tmp_path, caplog, name, damage):
+    unpack(tmp_path / "archives", PAIRS)
+    first = prepared("retrieval", tmp_path / "data", archives=tmp_path / "archives")
+    damage(first.folder / name)
+    again = prepared("retrieval", tmp_path / "data", archives=tmp_path / "archives")
+    assert str(first.folder / name) in caplog.text
+    assert again.manifest["sha256"] == first.manifest["sha256"]
+    damage(first.folder / name)
+    with pytest.raises(ValueError, match=rf"{first.folder / name}.*archive .* not found"):
+        prepared("retrieval", tmp_path / "data")
+    assert [path for path in (tmp_path / "data" / "retrieval").iterdir() if path.is_dir()] == [first.folder]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "other", "key"),
+    [
+        ("image", "release", "pathfinder", "data of task=pathfinder, expected task=image"),
+        ("image", "release", "image", "expected release"),
+        ("retrieval", "sample", "text", "data of task=text, expected task=retrieval"),
+        ("text", "tfds", "text", "expected tfds"),
+        ("text", "", "image", "data of task=image, expected task=text"),
+        ("listops", "", "listops", "settings"),
+    ],
+)
+def test_a_folder_of_other_data_under_a_name_is_refused_and_left_alone(tmp_path, task, name, other, key):
+    name = name or prepared(task, tmp_path / "own").folder.name
+    put = tmp_path / "data" / task / name
+    options = {"generated": SHORT | {"test": 7}} if other == "listops" else {}
+    shutil.copytree(prepared(other, tmp_path / "other", **options).folder, put)
+    before = read_manifest(put)
+    with pytest.raises(ValueError, match=rf"{put}: .*{key}"):
+        prepared(task, tmp_path / "data")
+    assert read_manifest(put) == before
+
+
+@pytest.mark.parametrize("task", [*TASKS])
+def test_data_with_other_counts_than_lras_are_a_sample_in_manifest_and_log(tmp_path, caplog, task):
+    if task == "listops":
+        pack(tmp_path / "lra_release.gz", EXPRESSIONS)
+    elif task == "pathfinder":
+        pack(tmp_path / "lra_release.gz", images(20))
+    else:
+        unpack(tmp_path, {"text": REVIEWS, "retrieval": PAIRS, "image": PICTURES}[task])
+    facts = Task("listops", 16, 2000, 10) if task == "listops" else TASKS[task]
+    found = prepare.prepare(facts, root=tmp_path)
+    assert (found.folder.name, found.manifest["variant"]) == ("release", "sample")
+    assert f"{task} (sample)" in caplog.text
+    generated = {"listops": {}, "pathfinder": {}}.get(task)
+    if generated is not None:  # by LRA's definition, but not as many
+        made = prepare.prepare(facts, root=tmp_path, source="generated", generated=FEW)
+        assert made.manifest["variant"] == "sample"
+
+
+def test_a_label_outside_the_range_is_named_with_its_place(tmp_path):
+    path = unpack(tmp_path, REVIEWS) / "aclImdb"
+    with pytest.raises(ValueError, match=rf"{path}: text: example \d+ of train has label 1, expected 0 to 0"):
+        prepare.prepare(Task("text", 257, 512, 1), root=tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"{path}: text: example 1 of train has token \d+, expected below 100"
+    ):
+        prepare.prepare(Task("text", 100, 512, 2), root=tmp_path)
+    assert not [path for path in (tmp_path / "text").iterdir() if path.is_dir()]
 
 
 KILLED = """
@@ -553,15 +649,25 @@ def test_pathfinder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert [path for path in (tmp_path / "parts" / "pathfinder").iterdir() if path.is_dir()] == [again.folder]
 
 
-def test_a_part_that_is_broken_is_drawn_again(tmp_path, monkeypatch):
+def test_a_part_that_is_broken_or_of_other_images_is_drawn_again(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(pathfinder, "_PIXELS", 1)
     monkeypatch.setattr(pathfinder, "_SHARD", 20)
     options = {"seed": 0, "contour_length": 6}
     first = list(pathfinder.generated(FEW, parts=tmp_path, **options))
-    for path, content in zip(sorted(tmp_path.iterdir()), (b"", b"PK broken"), strict=False):
-        path.write_bytes(content)
-    again = list(pathfinder.generated(FEW, parts=tmp_path, **options))
-    assert all(np.array_equal(a.documents[0], b.documents[0]) for a, b in zip(first, again, strict=True))
+    paths = sorted(tmp_path.iterdir())  # of images 0 to 19, 20 to 39 and 40 to 49
+    whole = [path.read_bytes() for path in paths]
+    half = len(whole[0]) // 2
+    broken = (
+        b"",
+        b"PK broken",
+        whole[0][:half] + bytes([whole[0][half] ^ 1]) + whole[0][half + 1 :],
+        whole[1],
+    )
+    for content in (*broken, whole[2]):
+        paths[0].write_bytes(content)
+        again = list(pathfinder.generated(FEW, parts=tmp_path, **options))
+        assert all(np.array_equal(a.documents[0], b.documents[0]) for a, b in zip(first, again, strict=True))
+    assert caplog.text.count(f"{paths[0]} is damaged") == 5
 
 
 def test_what_is_loaded_is_what_was_written(tmp_path):

@@ -12,7 +12,7 @@ from upstream import unpack
 
 from wise_lra import devices
 from wise_lra.data import look, prepare, source
-from wise_lra.data.packed import PackedSplit
+from wise_lra.data.packed import PackedSplit, read_manifest, verify
 from wise_lra.data.task import Task
 from wise_lra.grid.places import preset_for
 
@@ -58,11 +58,11 @@ def test_the_summary_tells_what_was_prepared(run, tmp_path):
     }
     for task in ("text", "image"):
         row = rows[f"{task} (stand-in)"]
-        manifest = prepare.packed(next(path for path in (tmp_path / task).iterdir() if path.is_dir()))
+        manifest = read_manifest(next(path for path in (tmp_path / task).iterdir() if path.is_dir()))
         assert row[2:5] == ["stand-in", "train", "12"]
         assert row[7:9] == ["none", manifest["sha256"][:16]]
     assert "1024/1024/1024/1024" in out
-    code, again, _ = run("--tasks", "text", "--verify", *FEW)
+    code, again, _ = run("--tasks", "text", *FEW)
     assert code == 0
     assert "because it was prepared before" in again
 
@@ -74,18 +74,18 @@ def test_without_a_preset_it_chooses_as_reproduce_does_and_says_so(run, monkeypa
     code, out, _ = run("--tasks", "listops", "--source", "generated", *few)
     assert code == 0
     assert out.startswith(f"preset={preset}: {preset_for('', gpus)[1]}\n")
-    manifest = prepare.packed(next(path for path in (tmp_path / "listops").iterdir() if path.is_dir()))
+    manifest = read_manifest(next(path for path in (tmp_path / "listops").iterdir() if path.is_dir()))
     assert manifest["settings"]["max_length"] == {"quick": 256, "paper": 2000}[preset]
 
 
-def test_damage_is_told_by_verify_alone(run, tmp_path):
+def test_damage_is_told_and_mended(run, tmp_path):
     run("--tasks", "image", *FEW)
     path = next(tmp_path.glob("image/*/test.tokens.npy"))
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    assert run("--tasks", "image", *FEW)[0] == 0
-    code, _, err = run("--tasks", "image", "--verify", *FEW)
-    assert code == 1
-    assert "test.tokens.npy: sha256" in err
+    code, out, _ = run("--tasks", "image", *FEW)
+    assert code == 0
+    assert "test.tokens.npy: sha256" in out
+    verify(path.parent)
 
 
 def test_rejected_lines_are_counted_by_reason(run, tmp_path):
@@ -139,13 +139,35 @@ def test_show_prints_texts_and_saves_pictures(run, tmp_path):
     assert (pixels[114 : 114 + 96 : 3, :96:3].ravel() == images.documents(10)[0]).all()
 
 
+def test_a_text_does_not_reach_the_terminal_as_commands(run, tmp_path):
+    files = {
+        f"aclImdb/{split}/{label}/{number}_1.txt": "red \x1b[31m \x07 \x9b1m café\u00a0\t\n".encode()
+        + b"\xff"
+        for split in ("train", "test")
+        for label in ("neg", "pos")
+        for number in range(10)
+    }
+    unpack(tmp_path, files)
+    code, out, _ = run("show", "task=text", "--count", "1")
+    assert code == 0
+    assert "red \\x1b[31m \\x07 \\x9b1m café\u00a0" in out
+    assert not {"\x1b", "\x07", "\x9b"} & set(out)
+
+
+@pytest.mark.parametrize("preset", ["quick", "lra"])
+def test_images_are_shown_as_pictures_whatever_is_padding(run, tmp_path, preset):
+    code, out, _ = run("show", "task=image", "--preset", preset, "--source", "standin", *FEW)
+    assert code == 0
+    assert str(next(tmp_path.glob("image/*.png"))) in out
+
+
 def test_classes_have_names(tmp_path):
     task = Task("image", 256, 1024, 10, padded=False)
     made = prepare.prepare(
         task, root=tmp_path, source="standin", standin={"train": 9, "validation": 9, "test": 9}
     )
     assert look.names(task, made.folder)[0] == "disc"
-    assert look.class_names(task, "")[0] == "airplane"
+    assert look.class_names(task, "")[0] == look.class_names(task, "sample")[0] == "airplane"
     assert look.class_names(Task("pathfinder", 256, 1024, 2, padded=False), "") == (
         "two contours",
         "one contour",

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -172,13 +173,84 @@ def test_the_newest_version_is_taken(built, tmp_path):
 def test_a_directory_is_found_and_prepared(built, tmp_path):
     directory = built["image"][1]
     made = prepare.prepare(TASKS["image"], root=tmp_path, archives=directory.parents[1])
-    assert (made.manifest["source"], made.manifest["variant"]) == ("TFDS cifar10 3.0.2", "")
+    assert (made.manifest["source"], made.manifest["variant"]) == ("TFDS cifar10 3.0.2", "sample")
     assert made.folder.name == "tfds"
     again = prepare.prepare(TASKS["image"], root=tmp_path / "other", archives=built["image"][0].parent)
     assert again.folder.name == "release"
     assert again.manifest["sha256"] == made.manifest["sha256"]  # same images in the same order
     assert [facts["examples"] for facts in made.manifest["splits"].values()] == [18, 2, 4]
     assert [*made.manifest["splits"]] == [*SPLITS]
+
+
+def hidden(directory: Path) -> None:
+    for path in [*directory.iterdir()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (directory / ".DS_Store").write_bytes(b"\0")
+    shutil.copytree(directory, directory.parent / ".Trash")
+    (directory.parent / ".Trash" / "dataset_info.json").write_bytes(b"{")
+
+
+def linked(directory: Path) -> None:
+    for path in (*directory.iterdir(), directory):
+        path.symlink_to(path.rename(path.parents[2] / f"{path.name} moved"))
+
+
+def unreadable(directory: Path) -> None:
+    for number, content in enumerate((b"", b"[]", b"{", b"[" * 100_000)):
+        unpack(directory.parent, {f"9.9.{number}/dataset_info.json": content})
+
+
+@pytest.mark.parametrize("stray", [hidden, linked, unreadable])
+@pytest.mark.parametrize("name", [*TASKS])
+def test_strays_beside_and_in_a_directory_change_nothing(built, tmp_path, name, stray):
+    parts = built[name][1].parts[-3 if name == "text" else -2 :]
+    directory = shutil.copytree(built[name][1], tmp_path.joinpath("data", *parts))
+    stray(directory)
+    found = tfds_directory.find(tmp_path / "data", TASKS[name])
+    assert found == directory
+    read = plain(list(tfds_directory.read(found, TASKS[name], 4096)))
+    assert read == plain(list(tfds_directory.read(built[name][1], TASKS[name], 4096)))
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "features.json", "array_record"])
+@pytest.mark.parametrize("name", [*TASKS])
+def test_a_broken_file_is_one_line_that_names_the_directory(built, tmp_path, name, file):
+    directory = shutil.copytree(built[name][1], tmp_path / "1.0.0")
+    path = next(path for path in directory.iterdir() if file in path.name)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=str(directory)) as error:
+        list(tfds_directory.read(directory, TASKS[name], 4096))
+    assert str(error.value).isprintable()
+
+
+def test_images_of_another_size_are_refused_before_they_are_decoded(tmp_path):
+    from wise_lra.data import tfds_builders
+
+    files = {name.replace("32/", "64/"): content for name, content in pathfinder_files().items()}
+    for number in range(20):
+        png = io.BytesIO()
+        Image.new("L", (64, 64)).save(png, "PNG")
+        files[f"pathfinder64/{pathfinder_release.HARD}/imgs/{number // 10}/sample_{number % 10}.png"] = (
+            png.getvalue()
+        )
+    path = pathfinder_release.find(unpack(tmp_path, files), 64)
+    directory = tfds_builders.build(Task("pathfinder", 256, 4096, 2), path, tmp_path / "tfds")
+    with pytest.raises(ValueError, match=rf"{directory}: \(64, 64\) pixels, expected \(32, 32\)"):
+        list(tfds_directory.read(directory, TASKS["pathfinder"], 4096))
+
+
+def test_a_builder_says_what_it_leaves_out(tmp_path, caplog):
+    from wise_lra.data import tfds_builders
+
+    line = b"3.0\ta\tb\tone\ttwo\n"
+    files = {"retrieval": test_retrieval.layout(eval=line * 2 + test_retrieval.LINES["eval"])}
+    for name, told in (
+        ("retrieval", "2 left out: 2 label is not"),
+        ("pathfinder", "1 left out: 1 empty file"),
+    ):
+        path = READERS[name].find(unpack(tmp_path / name, files.get(name) or FILES[name]()))
+        tfds_builders.build(TASKS[name], path, tmp_path / "tfds")
+        assert told in caplog.text
 
 
 def test_an_unknown_size_of_pathfinder_is_refused(built, tmp_path):

@@ -241,7 +241,7 @@ def test_read_gives_back_what_was_written(release):
         (b"( ( ( [MIN 3 ) 4 ) ]\t3\r\n", "left over"),
         (b"( ( ( [TOP 3 ) 4 ) ] )\t3\r\n", r"unknown token '\[TOP'"),
         (b"( ( ( [MIN 3 ) \xff ) ] )\t3\r\n", "byte 0xff in column 16"),
-        (b"\r\n", "1 columns"),
+        (b"\x1b[31m\t1\r\n", r"unknown token '\\x1b\[31m'"),
     ],
 )
 def test_read_names_file_line_and_reason(release, line, reason):

@@ -1,5 +1,7 @@
 """Oracle: a folder, or archive, in LRA's layout written here, whose images tell which they are."""
 
+import struct
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -80,6 +82,61 @@ def test_read_refuses_other_images_and_files(release):
     Image.new("L", (16, 32)).save(path)
     with pytest.raises(ValueError, match=r"sample_4\.png: \(32, 16\) pixels, expected \(32, 32\)"):
         list(pathfinder_release.read(release))
+
+
+def png(width: int, height: int, *, again: tuple[int, int] | None = None, text: bytes = b"") -> bytes:
+    """Return a grey PNG of that size in its header, whose pixels are missing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    heads = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0))
+        for size in ((width, height), again)
+        if size
+    ]
+    body = chunk(b"zTXt", b"k\0\0" + text) if text else b""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(heads) + body + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(30_000, 30_000),
+        png(10_000, 10_000),  # PIL only warns of it
+        png(2**31 - 1, 2**31 - 1),
+        png(0, 0),
+        png(32, 32, again=(30_000, 30_000)),
+        png(32, 32, again=(10_000, 10_000)),
+        png(32, 32, text=zlib.compress(bytes(1 << 26))),
+        png(32, 32),
+        b"BM" + bytes(60),
+    ],
+)
+def test_an_image_of_any_size_is_refused_before_it_is_decoded(release, content):
+    path = release / "imgs/0/sample_4.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=str(path)) as error:
+        list(pathfinder_release.read(release))
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE.format(folder="\x1b[31m", number=1, label=1),
+        LINE.format(folder="\x1b[31m/..", number=1, label=1),
+        LINE.format(folder=0, number=1, label="\x1b[31m"),
+        LINE.format(folder="9" * 100_000, number=1, label=1),
+    ],
+)
+def test_what_metadata_hold_reaches_an_error_short_and_without_control_characters(release, line):
+    with (release / "metadata/1.npy").open("a") as file:
+        file.write(line)
+    with pytest.raises((ValueError, FileNotFoundError), match=r"1\.npy:11") as error:
+        list(pathfinder_release.read(release))
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1000
 
 
 def test_read_refuses_other_metadata(release, tmp_path_factory):

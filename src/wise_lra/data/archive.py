@@ -155,4 +155,5 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        raise ValueError(f"{path}: cannot be read to its end ({error}); fetch the file again") from error
+        reason = " ".join(printable(str(error)).split())
+        raise ValueError(f"{path}: cannot be read to its end ({reason}); fetch the file again") from error

@@ -136,8 +136,12 @@ def _whole(folder: Path, task: Task, source: Source) -> dict[str, Any] | None:
                 raise ValueError(f"{error}; the archive that it was made of was not found") from None
             log.warning("%s is not whole, and is made again: %s", folder, error)
         return None
-    if manifest["settings"] != dict(source.settings):
-        raise ValueError(f"{folder}: settings {manifest['settings']}, expected {dict(source.settings)}")
+    held, asked = manifest["settings"], dict(source.settings)
+    if held != asked or manifest["variant"] not in (source.variant, "sample"):
+        raise ValueError(
+            f"{folder}: {manifest['variant'] or manifest['source']} with settings {held}, "
+            f"expected {source.variant or source.kind} with {asked}; remove it"
+        )
     return manifest
 
 

@@ -45,20 +45,24 @@ def find(place: Path, task: Task) -> list[Found]:
 
     Raises ValueError on a name with control characters, which would reach logs.
     """
-    found = []
-    for named in {path.name: path for path in (place, place.resolve())}.values():
-        if task.name == "pathfinder":
-            path = pathfinder_release.find(named, side(task))
-        else:
-            path = _READERS[task.name].find(named)
-        if path is not None:
-            sampled = task.name == "retrieval" and retrieval.sampled(path)
-            found.append(Found("sample" if sampled else "release", path, path.name))
-        if (directory := tfds_directory.find(named, task)) is not None:
-            found.append(Found("tfds", directory, f"TFDS {tfds_directory.name(task)} {directory.name}"))
+    found = _found(place, task) or _found(place.resolve(), task)
     for data in found:
         if not data.name.isprintable():
             raise ValueError(f"{data.path.parent}: {data.name!r} has control characters, rename it")
+    return found
+
+
+def _found(place: Path, task: Task) -> list[Found]:
+    if task.name == "pathfinder":
+        path = pathfinder_release.find(place, side(task))
+    else:
+        path = _READERS[task.name].find(place)
+    found = []
+    if path is not None:
+        sampled = task.name == "retrieval" and retrieval.sampled(path)
+        found.append(Found("sample" if sampled else "release", path, path.name))
+    if (directory := tfds_directory.find(place, task)) is not None:
+        found.append(Found("tfds", directory, f"TFDS {tfds_directory.name(task)} {directory.name}"))
     return found
 
 

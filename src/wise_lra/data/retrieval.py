@@ -31,7 +31,7 @@ KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
 EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
 
 _SAMPLES = ("aan_sample", "aan_sample.tar.xz")
-_LARGEST, _TOTAL = 1 << 20, 1 << 30  # bytes of a text of the sample and of all, which are in memory
+_LARGEST, _TOTAL = 1 << 24, 1 << 28  # bytes of a text of the sample and of all, which are in memory
 _REPR = re.compile(rb"""b(['"]).*\1""", re.DOTALL)
 _ESCAPE = rb"""\\(?:[\\'"nrt]|x[0-9a-fA-F]{2})"""
 _ONE = re.compile(rb"""b(?:'(?:[^'\\]|%b)*+'|"(?:[^"\\]|%b)*+")""" % (_ESCAPE, _ESCAPE))

@@ -22,10 +22,7 @@ EXPECTED = "aclImdb/ or aclImdb_v1.tar.gz"
 
 _NAME = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
 _HELD_OUT = 10  # one review in so many, of every class, validates
-_LARGEST, _TOTAL = (
-    1 << 20,
-    1 << 30,
-)  # bytes of a review and of all, all in memory; IMDB's have 14 KB and 66 MB
+_LARGEST, _TOTAL = 1 << 20, 1 << 28  # bytes of a review and of all, which are in memory; IMDB has 66 MB
 
 
 def find(place: Path) -> Path | None:

@@ -67,8 +67,19 @@ def read(
     Of Text, whose numbers TFDS does not keep, every tenth review of a class in the order of TFDS validates.
     Raises ValueError if a split or a file is missing or broken, and as the task's own reader does.
     """
-    data = _Directory(path, progress)
-    rejected = Counter() if rejected is None else rejected
+    try:
+        data = _Directory(path, progress)
+        yield from _examples(data, task, limit, protocol, Counter() if rejected is None else rejected)
+    except Exception as error:  # what TFDS and its formats raise on a broken file is without limit
+        reason = " ".join(printable(str(error)).split())[:500]
+        own = str(path) in reason
+        raise ValueError(reason if own else f"{path}: cannot be read ({reason}); prepare it again") from error
+
+
+def _examples(
+    data: "_Directory", task: Task, limit: int, protocol: str, rejected: Counter[str]
+) -> Iterator[Example]:
+    path = data.path
     if task.name == "text":
         found = {
             split: ((row["text"].strip(), int(row["label"])) for row in data.rows(split))
@@ -101,7 +112,7 @@ def read(
                 try:
                     example = listops.example(split, row["source"].decode("ascii"), str(row["target"]))
                 except ValueError as error:
-                    raise ValueError(f"{path}: example {number} of {split}: {str(error)[:200]}") from None
+                    raise ValueError(f"{path}: example {number} of {split}: {error}") from None
                 yield example
 
 
@@ -141,7 +152,7 @@ class _Directory:
 def _records(path: Path) -> Iterator[bytes]:
     """Yield the records of a file. Raises ValueError if it is missing or broken off."""
     if not path.is_file():
-        raise ValueError(f"{printable(str(path))}: not found; the directory is not whole")
+        raise ValueError(f"{path}: not found; the directory is not whole")
     if ".array_record" in path.name:
         from array_record.python.array_record_data_source import ArrayRecordDataSource
 
