@@ -25,9 +25,7 @@ LINE = 1 << 24
 
 _FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _BLOCK = 1 << 20
-_READ_WHOLE = (
-    b"LKxgX"  # types of the headers that hold long names and attributes: tarfile reads these at once
-)
+_READ_WHOLE = b"LKxgX"  # types of headers, those of long names and attributes, that tarfile reads at once
 _CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _Found = tuple[str, int, Callable[[], IO[bytes]]]
@@ -108,10 +106,7 @@ def _opened_file(path: Path) -> IO[bytes]:
 
 def _in_archive(path: Path, progress: Progress | None) -> Iterator[_Found]:
     size, reported = path.stat().st_size, 0
-    with (
-        path.open("rb") as whole,
-        tarfile.open(fileobj=whole, mode="r:*", tarinfo=_Header) as archive,
-    ):
+    with path.open("rb") as whole, tarfile.open(fileobj=whole, mode="r:*", tarinfo=_Header) as archive:
         while member := archive.next():
             if progress is not None and (whole.tell() - reported >= _BLOCK or whole.tell() == size):
                 reported = whole.tell()

@@ -130,7 +130,7 @@ def _kept(
     """Return what a file keeps of an earlier call of `make`, or else call it and keep what it gives."""
     if path.exists():
         try:
-            with path.open("rb") as file, np.load(file) as kept:
+            with path.open("rb") as part, np.load(part) as kept:
                 images, labels = kept["images"], kept["labels"]  # zip checks the sums of both
             if len(images) == len(labels) == count and np.array_equal(images[0], first):
                 return images, labels

@@ -137,15 +137,6 @@ def example(split: str, fields: list[bytes], limit: int) -> Example:
     return Example(split, tuple(encode(_bytes(text)[:KEPT], limit) for text in texts), int(number))
 
 
-def fault(fields: list[bytes]) -> str:
-    """Return the reason to reject the fields of a line, "" if there is none."""
-    try:
-        example("", fields, KEPT)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
 def _number(label: bytes) -> float:
     try:
         return float(label) if len(label) < 100 else -1

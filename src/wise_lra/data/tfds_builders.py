@@ -88,11 +88,13 @@ class LraRetrieval(_Builder):
         for key, (found, fields) in enumerate(retrieval.pairs(self.path)):
             if found != split:
                 continue
-            if reason := retrieval.fault(fields):
-                self.rejected[reason] += 1
-                continue
-            names = ("id1", "id2", "text1", "text2")
-            yield key, {"label": int(float(fields[0])), **dict(zip(names, fields[1:], strict=True))}
+            try:
+                label = retrieval.example(split, fields, retrieval.KEPT).label
+            except ValueError as error:
+                self.rejected[str(error)] += 1
+            else:
+                names = ("id1", "id2", "text1", "text2")
+                yield key, {"label": label, **dict(zip(names, fields[1:], strict=True))}
 
 
 class ImdbReviews(_Builder):
@@ -115,7 +117,8 @@ class ImdbReviews(_Builder):
         return {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=text.CLASSES)}
 
     def _generate_examples(self, split: str) -> Rows:
-        for key, (review, label) in enumerate(text.reviews(self.path, Counter())[split]):
+        rejected = self.rejected if split == "train" else Counter[str]()  # the same ones for both
+        for key, (review, label) in enumerate(text.reviews(self.path, rejected)[split]):
             yield key, {"text": review, "label": label}
 
 
@@ -230,5 +233,5 @@ def build(task: Task, path: Path, folder: Path) -> Path:
     builder = BUILDERS[name](path, data_dir=str(folder))
     builder.download_and_prepare()
     if builder.rejected:
-        log.warning("%s: left out: %s", name, left_out(builder.rejected))
+        log.warning("%s: %s", name, left_out(builder.rejected))
     return Path(builder.data_path)

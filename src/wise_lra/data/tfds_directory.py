@@ -76,8 +76,41 @@ def read(
         raise ValueError(reason if own else f"{path}: cannot be read ({reason}); prepare it again") from error
 
 
+class _Directory:
+    """One version of a data set; tensorflow_datasets is imported here, when one is opened."""
+
+    def __init__(self, path: Path, progress: Progress | None) -> None:
+        import tensorflow_datasets as tfds
+
+        self.path, self.progress = path, progress
+        self.builder = tfds.builder_from_directory(str(path))
+        images = "image" in self.builder.info.features
+        self.undecoded = {"image": tfds.decode.SkipDecoding()} if images else {}  # TFDS would decode any size
+
+    def count(self, split: str) -> int:
+        """Return the number of examples of a split. Raises ValueError if there is no such split."""
+        if split not in self.builder.info.splits:
+            raise ValueError(
+                f"{self.path}: no split {split!r}, expected one beside {[*self.builder.info.splits]}"
+            )
+        return int(self.builder.info.splits[split].num_examples)
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a split: texts and images as bytes."""
+        count = self.count(split)
+        features, done = self.builder.info.features, 0
+        for file in self.builder.info.splits[split].filepaths:
+            for record in _records(Path(file)):
+                done += 1
+                if self.progress is not None and done % _EVERY == 0:
+                    self.progress(f"decoding {split} of {self.path.parent.name}", done, count)
+                yield features.deserialize_example_np(record, decoders=self.undecoded)
+        if done != count:
+            raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")
+
+
 def _examples(
-    data: "_Directory", task: Task, limit: int, protocol: str, rejected: Counter[str]
+    data: _Directory, task: Task, limit: int, protocol: str, rejected: Counter[str]
 ) -> Iterator[Example]:
     path = data.path
     if task.name == "text":
@@ -114,39 +147,6 @@ def _examples(
                 except ValueError as error:
                     raise ValueError(f"{path}: example {number} of {split}: {error}") from None
                 yield example
-
-
-class _Directory:
-    """One version of a data set; tensorflow_datasets is imported here, when one is opened."""
-
-    def __init__(self, path: Path, progress: Progress | None) -> None:
-        import tensorflow_datasets as tfds
-
-        self.path, self.progress = path, progress
-        self.builder = tfds.builder_from_directory(str(path))
-        images = {"image": tfds.decode.SkipDecoding()}  # TFDS would decode one of any size
-        self.undecoded = {name: skip for name, skip in images.items() if name in self.builder.info.features}
-
-    def count(self, split: str) -> int:
-        """Return the number of examples of a split. Raises ValueError if there is no such split."""
-        if split not in self.builder.info.splits:
-            raise ValueError(
-                f"{self.path}: no split {split!r}, expected one beside {[*self.builder.info.splits]}"
-            )
-        return int(self.builder.info.splits[split].num_examples)
-
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a split: texts and images as bytes."""
-        count = self.count(split)
-        features, done = self.builder.info.features, 0
-        for file in self.builder.info.splits[split].filepaths:
-            for record in _records(Path(file)):
-                done += 1
-                if self.progress is not None and done % _EVERY == 0:
-                    self.progress(f"decoding {split} of {self.path.parent.name}", done, count)
-                yield features.deserialize_example_np(record, decoders=self.undecoded)
-        if done != count:
-            raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")
 
 
 def _records(path: Path) -> Iterator[bytes]:
