@@ -192,7 +192,7 @@ def hidden(directory: Path) -> None:
 
 def linked(directory: Path) -> None:
     for path in (*directory.iterdir(), directory):
-        path.symlink_to(path.rename(path.parents[2] / f"{path.name} moved"))
+        path.symlink_to(path.rename(directory.parents[3] / f"{path.name} moved"))
 
 
 def unreadable(directory: Path) -> None:
@@ -204,9 +204,9 @@ def unreadable(directory: Path) -> None:
 @pytest.mark.parametrize("name", [*TASKS])
 def test_strays_beside_and_in_a_directory_change_nothing(built, tmp_path, name, stray):
     parts = built[name][1].parts[-3 if name == "text" else -2 :]
-    directory = shutil.copytree(built[name][1], tmp_path.joinpath("data", *parts))
+    directory = shutil.copytree(built[name][1], tmp_path.joinpath("a", "data", *parts))
     stray(directory)
-    found = tfds_directory.find(tmp_path / "data", TASKS[name])
+    found = tfds_directory.find(tmp_path / "a" / "data", TASKS[name])
     assert found == directory
     read = plain(list(tfds_directory.read(found, TASKS[name], 4096)))
     assert read == plain(list(tfds_directory.read(built[name][1], TASKS[name], 4096)))

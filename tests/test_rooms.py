@@ -14,7 +14,10 @@ RULES = {
     "wavelets": {"torch", "pywt", "numpy"},
     "mixers": {"torch", "wise_lra.wavelets"},
     "model": {"torch", "wise_lra.mixers"},
-    "data": {"torch", "numpy", "scipy", "numba", "PIL", "tensorflow_datasets", "array_record", "etils"},
+    "data": {
+        *("torch", "numpy", "scipy", "numba", "PIL", "tensorflow_datasets", "array_record", "etils"),
+        "wise_lra.results.reading",
+    },
     "data/module": {"torch", "numpy", "pytorch_lightning"},
     "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},
     "progress": {"torch", "pytorch_lightning", "rich", "wise_lra.results.atomic"},

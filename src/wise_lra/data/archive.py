@@ -9,7 +9,6 @@ import codecs
 import gzip
 import io
 import lzma
-import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from wise_lra.data.download import Progress
+from wise_lra.results.reading import one_line
 
 LINE = 1 << 24
 """Bytes that a line may have."""
@@ -26,7 +26,6 @@ LINE = 1 << 24
 _FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _BLOCK = 1 << 20
 _READ_WHOLE = b"LKxgX"  # types of headers, those of long names and attributes, that tarfile reads at once
-_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _Found = tuple[str, int, Callable[[], IO[bytes]]]
 
@@ -35,11 +34,6 @@ def stray(name: str) -> bool:
     """Tell the files that file managers leave: hidden ones (.DS_Store, ._0.npy), Thumbs.db and desktop.ini."""
     parts = PurePosixPath(name).parts
     return any(part.startswith(".") or part.lower() in ("thumbs.db", "desktop.ini") for part in parts)
-
-
-def printable(text: str) -> str:
-    """Return a text with what a terminal would act on written as escapes; tabs and line ends stay."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def lines(content: IO[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
@@ -150,5 +144,6 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except _FAULTS as error:
-        reason = " ".join(printable(str(error)).split())
-        raise ValueError(f"{path}: cannot be read to its end ({reason}); fetch the file again") from error
+        raise ValueError(
+            f"{path}: cannot be read to its end ({one_line(error)}); fetch the file again"
+        ) from error

@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from wise_lra.data import image, listops, pathfinder, standin_image
-from wise_lra.data.archive import printable
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
 from wise_lra.data.task import PICTURES, Task
 
@@ -84,4 +83,4 @@ def texts(task: Task, folder: Path, split: str, count: int) -> list[tuple[str, l
 def _decoded(task: Task, ids: np.ndarray) -> str:
     if task.name == "listops":
         return listops.decode(ids.tolist())
-    return printable((ids - 1).astype(np.uint8).tobytes().decode("utf-8", errors="replace"))
+    return (ids - 1).astype(np.uint8).tobytes().decode("utf-8", errors="replace")

@@ -1,7 +1,8 @@
 """The one on-disk format of every task: flat token files that are memory-mapped, and a manifest.
 
 A packed folder holds, for every split, `<split>.tokens.npy` (all documents end to end), `<split>.offsets.npy`
-(int64, where each document starts, and the end) and `<split>.labels.npy` (uint8), and `manifest.json`.
+(int64, where each document starts, and the end) and `<split>.labels.npy` (uint8), and `manifest.json`. Whoever
+trains or measures on one opens it by `verify`.
 """
 
 import hashlib
@@ -19,9 +20,9 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from wise_lra.data.archive import printable
 from wise_lra.data.batch import Batch
 from wise_lra.data.task import LENGTHS, PICTURES, SPLITS, Example, Task, complete
+from wise_lra.results.reading import one_line, printable, read_json
 
 FORMAT = 2
 """Version of the layout and of the manifest; raise it when either changes, and old folders are prepared anew."""
@@ -85,7 +86,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_json(path, "a manifest")
         if manifest["format"] != FORMAT:
             raise _damaged(path, f"format {printable(str(manifest['format'])[:9])}, expected {FORMAT}")
         names = sorted(f"{split}.{part}.npy" for split in SPLITS for part in _PARTS)
@@ -103,8 +104,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         whole = complete(manifest["task"], _counts(manifest))
     except Damaged:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(path, f"no manifest ({type(error).__name__} {str(error)[:99]!r})") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, f"no manifest ({type(error).__name__} {one_line(error)[-99:]})") from None
     for name, expected in sizes.items():
         size = (folder / name).stat().st_size if (folder / name).exists() else 0
         if size != expected:

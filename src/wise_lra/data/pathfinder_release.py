@@ -16,11 +16,12 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from wise_lra.data.archive import lines, members, naming, printable
+from wise_lra.data.archive import lines, members, naming
 from wise_lra.data.download import Progress
 from wise_lra.data.release import archive, folders
 from wise_lra.data.task import COUNTS, SPLITS, Example
 from wise_lra.data.tfds_order import tfds_order
+from wise_lra.results.reading import one_line, printable
 
 COLUMNS = 11
 """Of a metadata line: folder, file, number, label, continuity, contour length, distractor length, paddle
@@ -158,7 +159,7 @@ def pixels(path: Path, content: bytes, size: int, modes: tuple[str, ...] = ("L",
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 mode, array = image.mode, np.asarray(image)
     except Exception as error:  # PIL raises OSError, SyntaxError, ValueError and others on what is broken
-        raise ValueError(f"{path}: not a readable image ({printable(str(error)[:200])})") from error
+        raise ValueError(f"{path}: not a readable image ({one_line(error)})") from error
     if not fits:
         raise ValueError(f"{path}: {(height, width)} pixels, expected {(size, size)}")
     if mode not in modes:

@@ -116,7 +116,8 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
     log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder)
     if manifest["variant"] == "sample":
         log.warning(
-            "%s: a sample, for LRA's data have other counts: results are named %s (sample)", name, name
+            "%s: LRA's data have other counts, so results are named %s (sample); %s must go before others are read",
+            *(name, name, folder),
         )
     if manifest["rejected"]:
         log.warning("%s: %s", name, left_out(manifest["rejected"]))

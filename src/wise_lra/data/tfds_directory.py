@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from wise_lra.data import image, listops, pathfinder_release, retrieval, text
-from wise_lra.data.archive import printable, stray
+from wise_lra.data.archive import stray
 from wise_lra.data.download import Progress
 from wise_lra.data.task import SPLITS, Example, Task
+from wise_lra.results.reading import one_line
 
 INFO = "dataset_info.json"
 NAMES = {
@@ -41,8 +42,9 @@ def find(place: Path, task: Task) -> Path | None:
     patterns = ("", "*/", f"{own}/*/", f"{own}/*/*/", f"TFDS/{own}/*/")
     infos = chain.from_iterable(place.glob(pattern + INFO) for pattern in patterns)
     found = {info.parent for info in infos if not stray(str(info.relative_to(place))) and _named(info) == own}
+    versions = sorted(found)  # so that of two with the same number always the same one is taken
     return max(
-        found, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)], default=None
+        versions, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)], default=None
     )
 
 
@@ -71,8 +73,7 @@ def read(
         data = _Directory(path, progress)
         yield from _examples(data, task, limit, protocol, Counter() if rejected is None else rejected)
     except Exception as error:  # what TFDS and its formats raise on a broken file is without limit
-        reason = " ".join(printable(str(error)).split())[:500]
-        own = str(path) in reason
+        own = str(path) in (reason := one_line(error))
         raise ValueError(reason if own else f"{path}: cannot be read ({reason}); prepare it again") from error
 
 
