@@ -14,8 +14,8 @@ from wise_lra.data.task import Example, Task
 from wise_lra.data.text import encode
 from wise_lra.experiment import build_model
 from wise_lra.model import parameter_count
+from wise_lra.registry import TASKS
 from wise_lra.results.predictions import PREDICTIONS, Predictions
-from wise_lra.results.published import TASKS
 from wise_lra.results.record import Record
 from wise_lra.run import recorded_config
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from wise_lra.registry import TASKS
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
-from wise_lra.results.published import LENGTHS
 from wise_lra.results.record import Record
 
 
@@ -30,7 +30,7 @@ def make(**changes: Any) -> Record:
             "source": "IMDB",
             "sha256": "a" * 64,
             "counts": {"train": 4000, "validation": 500, "test": 500},
-            "length": LENGTHS.get(changes.get("task", "text"), (1000, ""))[0],
+            "length": getattr(TASKS.get(changes.get("task", "text")), "length", 1000),
             "majority": 0.5,
         },
         "metrics": {

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from test_results_record import changed, make
 
+from wise_lra.registry import TASKS
 from wise_lra.results import latex, markdown, spreadsheet
 from wise_lra.results.lines import lines
-from wise_lra.results.published import TASKS, Published
+from wise_lra.results.published import Published
 from wise_lra.results.record import Record
 from wise_lra.results.tables import Table, build, build_all
 

@@ -26,7 +26,10 @@ RULES = {
         *("wise_lra.wavelets", "wise_lra.configuration", "wise_lra.experiment", "wise_lra.training"),
         *("wise_lra.data", "wise_lra.provenance", "wise_lra.results.atomic"),
     },  # it measures what a user runs, and so builds runs as a script does
-    "plots": {"torch", "pywt", "numpy", "matplotlib", "wise_lra.wavelets", "wise_lra.results"},
+    "plots": {
+        *("torch", "pywt", "numpy", "matplotlib"),
+        *("wise_lra.wavelets", "wise_lra.results", "wise_lra.registry"),
+    },
     "pictures": {"pytorch_lightning", "wise_lra.plots"},
     "predicting": {
         *("torch", "numpy", "pytorch_lightning"),
@@ -55,6 +58,7 @@ RULES = {
     },
     "stopping": set(),
     "allocator": set(),
+    "registry": set(),
     "compilation": {"torch"},
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.grid.cells", "wise_lra.results.columns"},
     "bars": {"rich", "wise_lra.grid.estimate"},
@@ -68,12 +72,12 @@ RULES = {
         *("wise_lra.configuration", "wise_lra.signatures", "wise_lra.grid", "wise_lra.results"),
         *("wise_lra.run", "wise_lra.experiment", "wise_lra.provenance", "wise_lra.stopping"),
     },
-    "results": {"numpy", "scipy", "rich"},
+    "results": {"numpy", "scipy", "rich", "wise_lra.registry"},
     # The report shows what other rooms know; those that import torch are imported where a run kept something.
     "report": {
         *("numpy", "altair", "vl_convert", "jinja2", "markupsafe", "markdown_it"),
         *("wise_lra.results", "wise_lra.data", "wise_lra.plots", "wise_lra.evaluation"),
-        "wise_lra.configuration",
+        *("wise_lra.configuration", "wise_lra.registry"),
     },
     "fitting": {
         *(

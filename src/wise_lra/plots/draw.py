@@ -15,11 +15,11 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from wise_lra.registry import BACKBONES, main_rows
 from wise_lra.results.atomic import write_bytes
 from wise_lra.results.columns import Column
 
 BEFORE, AFTER, GUIDE = "#E69F00", "#0072B2", "#999999"
-BACKBONES = {"vanilla": "#4d5660", "fnet": "#c98500", "wise_fixed": "#0072b2", "wise_adaptive": "#c94f00"}
 """Colours of the four backbones of the main table."""
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -128,15 +128,16 @@ def draw_costs(panels: dict[str, Series], title: str) -> Figure:
 def learning_curves(columns: Sequence[Column]) -> Figure:
     """Draw validation accuracy against steps, a panel for each column of a table that has records.
 
-    A line is the mean over seeds of a backbone, its shade their range, the dotted line the majority class.
+    A line is the mean over seeds of a main row, its shade their range, the dotted line the majority class.
     """
     shown = [column for column in columns if column.records]
     figure, panels = _panels(len(shown), None, (3.1 * len(shown), 3.2))
     for panel, column in zip(panels, shown, strict=True):
-        for backbone, colour in BACKBONES.items():
+        for backbone, attention in main_rows():
+            colour = BACKBONES[backbone].light
             points: dict[int, list[float]] = defaultdict(list)
             for record in column.records:
-                if record.backbone == backbone and record.attention in ("softmax", "none"):
+                if (record.backbone, record.attention) == (backbone, attention):
                     for point in record.history:
                         if point.get("validation_accuracy") is not None:
                             points[point["step"]].append(100 * point["validation_accuracy"])
@@ -149,7 +150,7 @@ def learning_curves(columns: Sequence[Column]) -> Figure:
         panel.set(title=column.label, xlabel="steps", xlim=(0, None))
         panel.title.set_fontsize(9)
     panels[0].set_ylabel("validation accuracy, %")
-    return _legend(figure, panels, ncols=len(BACKBONES))
+    return _legend(figure, panels, ncols=len(main_rows()))
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

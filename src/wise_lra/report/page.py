@@ -12,12 +12,13 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from wise_lra.registry import TASKS
 from wise_lra.report import charts, series
 from wise_lra.report.kept import Kept
 from wise_lra.report.prose import html, slug
 from wise_lra.report.sections import Section
 from wise_lra.results import markdown
-from wise_lra.results.published import CITATIONS, TASKS, Numbers
+from wise_lra.results.published import CITATIONS, Numbers
 from wise_lra.results.tables import Table
 
 _OWN = Path(__file__).parent

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal, get_args
 
+from wise_lra.registry import ATTENTIONS
 from wise_lra.results import pairs
 from wise_lra.results.columns import Column
 from wise_lra.results.pairs import Method
@@ -26,7 +27,6 @@ RULE = (
 Verdict = Literal["holds", "does not hold", "not enough runs"]
 TOKEN, FIXED, ADAPTIVE = (("vanilla", "softmax"), ("wise_fixed", "softmax"), ("wise_adaptive", "softmax"))
 FNET, FNET_PRENORM, FOURIER = ("fnet", "none"), ("fnet_prenorm", "none"), ("fourier_attention", "softmax")
-INNER = ("softmax", "linear", "linformer", "performer", "longformer")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def better_fnet(tasks: Sequence[Column]) -> Method:
 
 
 def _helps_each_attention(tasks: Sequence[Column]) -> Iterable[Claim]:
-    for attention in INNER:
+    for attention in (name for name, known in ATTENTIONS.items() if known.published):
         gain = _difference(tasks, ("wise_adaptive", attention), ("vanilla", attention))
         yield Claim("adaptive wavelet space helps each attention", f"{AVERAGE}, {attention}", gain)
 

@@ -1,10 +1,10 @@
 """The columns of a table: which records stand together, which are left out, and why."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from wise_lra.results.published import LENGTHS, TASKS
+from wise_lra.registry import TASKS
 from wise_lra.results.record import Record
 
 BLACK_IS_PADDING = "black pixels are padding"
@@ -36,10 +36,10 @@ class Column:
     @property
     def _other_length(self) -> str:
         """The length of a document where it is not LRA's, else ""."""
-        if not self.records or self.task not in LENGTHS:
+        if not self.records or self.task not in TASKS:
             return ""
-        length, (own, unit) = self.records[0].data["length"], LENGTHS[self.task]
-        return "" if length == own else f"{length:,} {unit}"
+        length, lra = self.records[0].data["length"], TASKS[self.task]
+        return "" if length == lra.length else f"{length:,} {lra.unit}"
 
     @property
     def masks_black(self) -> bool:
@@ -86,9 +86,10 @@ def averaged(columns: Sequence[Column]) -> tuple[int, ...]:
     return tuple(max(indices, key=fullness) for indices in of_task.values())
 
 
-def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
+def rank(name: str, order: Iterable[str]) -> tuple[int, str]:
     """Return a sort key: the names of `order` in its order, then all others by name."""
-    return (order.index(name) if name in order else len(order), name)
+    names = list(order)
+    return (names.index(name) if name in names else len(names), name)
 
 
 def _setting(record: Record) -> tuple[tuple[str, object], ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
+from wise_lra.registry import NONE, SOFTMAX
 from wise_lra.results.columns import Column
 from wise_lra.results.record import Record
 
@@ -12,7 +13,7 @@ Difference = Callable[[Record, Record], float | None]
 
 def token_space(attention: str) -> Method:
     """Return vanilla with the same attention; with softmax for what holds none, as FNet."""
-    return "vanilla", "softmax" if attention == "none" else attention
+    return "vanilla", SOFTMAX if attention == NONE else attention
 
 
 def in_accuracy(ours: Record, other: Record) -> float:

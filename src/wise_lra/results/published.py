@@ -3,39 +3,16 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+
+from wise_lra.registry import ATTENTIONS, BACKBONES, TASKS
 
 CITATIONS = {
     "lra-readme": "Tay et al., LRA, arXiv 2011.04006 (README of google-research/long-range-arena)",
     "wavspa-readme": "Zhuang et al., WavSpA, arXiv 2210.01989 (README of EvanZhuang/wavspa)",
     "s4-experiments-md": "Gu et al., S4, arXiv 2206.12037 (models/s4/experiments.md of state-spaces/s4)",
 }
-BACKBONES = {
-    "token": "vanilla",
-    "adaptive": "wise_adaptive",
-    "orthogonal": "wise_orthogonal",
-    "lifting": "wise_lifting",
-}
-ATTENTIONS = {
-    "Transformer": "softmax",
-    "Linear Transformer": "linear",
-    "Linear Attention": "linear",
-    "Linformer": "linformer",
-    "Performer": "performer",
-    "Longformer": "longformer",
-}
-TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
-LENGTHS = {
-    "listops": (2000, "tokens"),
-    "text": (4096, "bytes"),
-    "retrieval": (4000, "bytes"),
-    "image": (1024, "pixels"),
-    "pathfinder": (1024, "pixels"),
-}
-"""The length of a document, and its unit, at which the printed numbers were measured."""
-
-# (source, space) pairs that fill a cell. Token space is quoted from LRA itself: the other READMEs reprint it.
-_TRUSTED = {("lra-readme", "token")} | {("wavspa-readme", space) for space in BACKBONES if space != "token"}
 
 
 @dataclass(frozen=True)
@@ -75,14 +52,18 @@ def published(numbers: Numbers, backbone: str, attention: str, task: str) -> Pub
 
 
 def _cells(row: Mapping[str, str]) -> dict[tuple[str, str, str], Published]:
-    source, attention = row["source"], ATTENTIONS.get(row["model"])
+    source, space = row["source"], row["space"]
     if source not in CITATIONS:
         raise ValueError(f"source={source!r}: expected one of {', '.join(CITATIONS)}; add its citation first")
-    if attention is None or (source, row["space"]) not in _TRUSTED:
+    if source != ("lra-readme" if space == "token" else "wavspa-readme"):  # the other READMEs reprint LRA's
         return {}
-    backbone = BACKBONES[row["space"]]
+    backbones = [name for name, known in BACKBONES.items() if space and known.space == space]
+    attentions = [name for name, known in ATTENTIONS.items() if row["model"] in known.published]
     return {
-        (backbone, attention, task): Published(_share(task, row[task]), source) for task in TASKS if row[task]
+        (*method, task): Published(_share(task, row[task]), source)
+        for method in product(backbones, attentions)
+        for task in TASKS
+        if row[task]
     }
 
 

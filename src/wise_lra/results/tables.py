@@ -6,29 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from wise_lra.registry import ATTENTIONS, BACKBONES, NONE, SOFTMAX, TASKS, label, main_rows
 from wise_lra.results import aggregate, pairs, statistics
 from wise_lra.results.claims import Claim, claims
 from wise_lra.results.columns import Column, averaged, columns_of, rank
 from wise_lra.results.pairs import Method
-from wise_lra.results.published import CITATIONS, TASKS, Numbers, Published, published
+from wise_lra.results.published import CITATIONS, Numbers, Published, published
 from wise_lra.results.record import Record
 from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
 PRESETS = ("paper", "lra", "small", "quick")  # largest first
 FRONT = "small"  # the preset that README shows
-BACKBONES = (
-    "vanilla",
-    "fnet",
-    "fnet_prenorm",
-    "wise_fixed",
-    "wise_adaptive",
-    "wise_orthogonal",
-    "wise_lifting",
-)
-ATTENTIONS = ("softmax", "linear", "linformer", "performer", "longformer")
-UNNAMED = ("softmax", "none")  # the attention that goes without saying
-ALWAYS = {("vanilla", "softmax"), ("fnet", "none"), ("wise_fixed", "softmax"), ("wise_adaptive", "softmax")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ class Row:
     @property
     def label(self) -> str:
         """The name of the row: "wise_adaptive", or "wise_adaptive + performer"."""
-        return self.backbone if self.attention in UNNAMED else f"{self.backbone} + {self.attention}"
+        return label(self.backbone, self.attention)
 
 
 @dataclass(frozen=True)
@@ -129,7 +118,7 @@ def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
         for record in column.records:
             cells[record.backbone, record.attention][index].append(record)
     five, rows = [columns[i] for i in means], []
-    for method in sorted(cells.keys() | ALWAYS, key=_row_order):
+    for method in sorted({*cells, *main_rows()}, key=_row_order):
         row = [_cell(cells[method][i], method, column, numbers) for i, column in enumerate(columns)]
         mean = _average([row[i] for i in means], _gain(five, method))
         rows.append(Row(*method, (*row, mean), *_over_all(five, method)))
@@ -141,7 +130,7 @@ def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
 
 def _row_order(method: Method) -> tuple[object, ...]:
     backbone, attention = method
-    return rank("softmax" if attention in UNNAMED else attention, ATTENTIONS), rank(backbone, BACKBONES)
+    return rank(SOFTMAX if attention == NONE else attention, ATTENTIONS), rank(backbone, BACKBONES)
 
 
 def _cell(records: Sequence[Record], method: Method, column: Column, numbers: Numbers) -> Cell:
