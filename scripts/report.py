@@ -20,6 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from wise_lra.results import markdown
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped
@@ -82,19 +83,20 @@ def build(options: argparse.Namespace, faults: list[str]) -> int:
 
     Raises ValueError or OSError on what cannot be read or written.
     """
-    from wise_lra.report import kept, page, sections  # here: --help needs no plotting library
+    from wise_lra.report import page, runs  # here: --help needs no plotting library
 
     records, numbers = read_all(options.records, faults), read_published(options.published)
     built = build_all(records, numbers)
-    runs = kept.keep(records, options.runs)
+    saved = runs.read_runs(records, options.runs)
     known = {table.preset for table in built}
     if options.preset and options.preset not in known:
         raise ValueError(f"--preset {options.preset}: expected one that has records: {', '.join(known)}")
     true = [table for table in built if not table.changed] or built[:CHANGED]
     shown = [table for table in built if table.preset == options.preset] or true
-    made = [sections.section(table, runs, options.data) for table in shown]
-    faults += [fault for section in made for fault in section.faults]
-    text = page.render(page.Sources(built, made, runs, numbers, options.wandb))
+    sections = [page.section(table, saved, options.data) for table in shown if saved]
+    faults += [fault for section in sections for fault in section["faults"]]
+    documents = [*filter(None, ["\n\n".join(markdown.changes(built))]), page.published(numbers)]
+    text = page.render(sections, saved, documents, options.wandb)
     write_text(options.out, text)
     return len(text.encode("utf-8"))
 

@@ -17,10 +17,12 @@ import pytest
 from report_world import EVIL, furnish
 from test_results_record import changed, make
 
-from wise_lra.report import answers, series
+from wise_lra.registry import BACKBONES, Backbone
+from wise_lra.report import series
 from wise_lra.report.charts import specifications
-from wise_lra.report.kept import Kept, keep
+from wise_lra.report.page import render
 from wise_lra.report.prose import html as prose
+from wise_lra.report.runs import Run, compared, confusion, disputes, read_runs
 from wise_lra.results.lines import lines
 from wise_lra.results.predictions import Predictions
 from wise_lra.results.published import read_published
@@ -149,47 +151,64 @@ def test_what_cannot_be_read_ends_in_a_line(tmp_path: Path) -> None:
 def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
     record = make(**changed("metrics", test_accuracy=0.5, test_examples=4), config={"task": TEXT})
     folder = record.path(tmp_path).with_suffix("")
-    assert keep([record], tmp_path) == [Kept(record)]
+    assert read_runs([record], tmp_path) == [Run(record)]
     for right, taken in ((2, True), (3, False)):
         predicted = np.arange(4) >= right
         Predictions(np.arange(4), np.zeros(4), predicted, np.ones((4, 2))).write(folder / "predictions.npz")
-        (kept,) = keep([record], tmp_path)
+        (kept,) = read_runs([record], tmp_path)
         assert (kept.predictions is not None, bool(kept.trouble)) == (taken, not taken)
     (folder / "predictions.npz").write_bytes(b"half")
-    assert "cannot be read" in keep([record], tmp_path)[0].trouble
+    assert "cannot be read" in read_runs([record], tmp_path)[0].trouble
 
 
 def test_a_run_links_to_its_curves() -> None:
-    address, _ = Kept(make(wandb_id='a"b')).curves("team/wise-lra")
+    address, _ = Run(make(wandb_id='a"b')).curves("team/wise-lra")
     assert address == "https://wandb.ai/team/wise-lra/runs/a%22b"
-    assert Kept(make(wandb_id="ab")).curves("")[0] == ""
-    assert "logger=csv" in Kept(make()).curves("team/wise-lra")[1]
+    assert Run(make(wandb_id="ab")).curves("")[0] == ""
+    assert "logger=csv" in Run(make()).curves("team/wise-lra")[1]
 
 
-def kept_of(right: list[int], seed: int = 0) -> Kept:
+def kept_of(right: list[int], seed: int = 0) -> Run:
     """Return a run on five examples of class 0, sure of itself by 0.9, 0.8 ... in their order."""
     predicted = 1 - np.array(right)
     chances = np.stack([np.where(predicted == c, 0.9 - 0.1 * np.arange(5), 0.1) for c in (0, 1)], axis=1)
-    return Kept(
+    return Run(
         make(seed=seed), predictions=Predictions(np.arange(5) + 10, np.zeros(5, int), predicted, chances)
     )
 
 
 def test_disputes_by_hand() -> None:
     runs = [(label, kept_of(right)) for label, right in RIGHT.items()]
-    found = answers.disputes(runs, 8)
+    found = disputes(runs, 8)
     assert sorted(dispute.example for dispute in found) == [10, 11, 13], "12 and 14 split nobody"
     first = next(dispute for dispute in found if dispute.example == 10)
-    assert [(a.label, a.predicted) for a in first.answers] == [("a", 0), ("b", 1), ("c", 1)]
-    assert first.answers[0].probability == pytest.approx(0.9)
-    assert len(answers.disputes(runs, 2)) == 2
-    assert answers.disputes([runs[0], ("same", kept_of(RIGHT["a"]))], 8) == []
+    assert [(label, predicted) for label, predicted, _ in first.answers] == [("a", 0), ("b", 1), ("c", 1)]
+    assert first.answers[0][2] == pytest.approx(0.9)
+    assert len(disputes(runs, 2)) == 2
+    assert disputes([runs[0], ("same", kept_of(RIGHT["a"]))], 8) == []
 
 
-def test_confusion_by_hand() -> None:
-    table = answers.confusion("a", [kept_of(RIGHT["a"]), kept_of(RIGHT["b"], seed=1)])
-    assert (table.seeds, table.counts.tolist()) == ((0, 1), [[6, 4], [0, 0]])
-    assert table.shares.tolist() == [[0.6, 0.4], [0.0, 0.0]]
+def test_confusion_by_hand(page: Path) -> None:
+    counts = confusion([kept_of(RIGHT["a"]), kept_of(RIGHT["b"], seed=1)])
+    assert counts.tolist() == [[6, 4], [0, 0]]
+    rows = re.findall(r"<tr>(?:(?!</tr>).)*--share.*?</tr>", page.read_text(encoding="utf-8"))
+    assert len(rows) == 2 * 2 + 2 * 10
+    for row in rows:
+        cells = re.findall(r'--share:([\d.]+)" title="[^"]*">(\d+)<', row)
+        total = sum(int(count) for _, count in cells)
+        assert [float(share) for share, _ in cells] == pytest.approx(
+            [int(n) / total for _, n in cells], abs=0.006
+        )
+
+
+def test_the_seed_with_most_rows_on_the_same_examples_is_compared() -> None:
+    rows = {
+        "a": [kept_of(RIGHT["a"], seed) for seed in (0, 1)],
+        "b": [kept_of(RIGHT["b"], 1)],
+        "c": [Run(make())],
+    }
+    assert [(label, kept.record.seed) for label, kept in compared(rows)] == [("a", 1), ("b", 1)]
+    assert compared({"c": [Run(make())]}) == []
 
 
 def test_bands_and_fronts_by_hand() -> None:
@@ -204,16 +223,12 @@ def test_bands_and_fronts_by_hand() -> None:
     runs = [record("vanilla", 0.7, 30.0), record("vanilla", 0.9, 30.0, seed=1)]
     runs += [record("wise_fixed", 0.75, 40.0), record("wise_adaptive", 0.85, 50.0)]
     (table,) = build_all(runs, {})
-    index = table.header.index("text")
-    band = [
-        dict(zip(s.fields, row, strict=True))
-        for s in [series.curves(table, table.columns[index])]
-        for row in s.rows
-    ]
+    (chart,) = series.curves(table, "quick")
+    band = [dict(zip(chart.fields, row, strict=True)) for row in chart.rows]
     assert [(r["step"], r["mean"], r["low"], r["high"], r["n"]) for r in band if r["row"] == "vanilla"] == [
-        (50, 80.0, 70.0, 90.0, 2)  # the last steps differ, so no mean can be taken there
+        (50, pytest.approx(80), 70, 90, 2)  # the last steps differ, so no mean can be taken there
     ]
-    front = series.costs(table, index)
+    (front,) = series.costs(table, "quick")
     assert {row[0]: row[-1] for row in front.rows if row[3] == "seconds"} == {
         **{"vanilla": True, "wise_fixed": False, "wise_adaptive": True}  # 80 in 30 s, 75 in 40 s, 85 in 50 s
     }
@@ -223,7 +238,7 @@ def test_prose_is_readable_by_all() -> None:
     text, headings = prose(
         "### A &lt;b&gt;\n\n|  | x |\n| --- | ---: |\n| one | holds |\n| two | FAIL \\[1\\] |", "q", "c"
     )
-    assert [heading.anchor for heading in headings] == ["q-a-lt-b-gt"]
+    assert headings == [("q-a-lt-b-gt", "A &lt;b&gt;")]
     assert '<h3 id="q-a-lt-b-gt">A &lt;b&gt;</h3>' in text
     assert '<th scope="row">one</th>' in text
     assert 'class="verdict yes">holds</td>' in text
@@ -231,13 +246,17 @@ def test_prose_is_readable_by_all() -> None:
     assert text.count("<caption") == text.count("<table") == 1
 
 
-def test_charts_are_of_the_schema_and_take_the_pages_colours() -> None:
+def test_charts_are_of_the_schema_and_take_the_pages_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "new_one", Backbone("#123456", "#abcdef"))
     found = specifications()
     assert all(
         chart["$schema"].endswith("v6.4.1.json") or "vega-lite" in chart["$schema"]
         for chart in found.values()
     )
-    assert "var(--wise-adaptive)" in json.dumps(found["curves"])
-    style = (ROOT / "src/wise_lra/report/page.css").read_text(encoding="utf-8")
+    assert {"var(--wise-adaptive)", "var(--new-one)"} <= set(
+        re.findall(r"var\(.*?\)", json.dumps(found["curves"]))
+    )
+    style = render([], [], [], "").partition("</style>")[0]
+    assert "--new-one: light-dark(#123456, #abcdef);" in style
     for name in set(re.findall(r"var\((--[a-z0-9-]+)\)", json.dumps(found))):
         assert f"{name}:" in style, name

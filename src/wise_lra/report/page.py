@@ -1,10 +1,12 @@
-"""The page itself: sections, charts, styles and scripts in one file that asks nothing of the network."""
+"""The page: tables, charts and what runs kept, in one file that asks nothing of the network."""
 
 import hashlib
 import json
+import re
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +14,31 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from wise_lra.registry import TASKS
+from wise_lra.registry import BACKBONES, TASKS
 from wise_lra.report import charts, series
-from wise_lra.report.kept import Kept
-from wise_lra.report.prose import html, slug
-from wise_lra.report.sections import Section
+from wise_lra.report.prose import VERDICTS, html, slug
+from wise_lra.report.runs import Run, compared, confusion, disputes, examples, without
+from wise_lra.report.series import Value
 from wise_lra.results import markdown
+from wise_lra.results.claims import Claim
+from wise_lra.results.lines import found, per_cent
+from wise_lra.results.pairs import by_seed
 from wise_lra.results.published import CITATIONS, Numbers
 from wise_lra.results.tables import Table
+
+DISPUTES = 8  # examples shown of a column
+Rows = dict[str, list[Run]]  # label of a row -> its runs, a seed each
 
 _OWN = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a page is made of; `project` is ENTITY/PROJECT in W&B, or ""."""
+def render(
+    sections: Sequence[Mapping[str, Any]], runs: Sequence[Run], documents: Iterable[str], project: str
+) -> str:
+    """Return the page of some presets, every run, and Markdown documents, each with its heading.
 
-    tables: Sequence[Table]
-    sections: Sequence[Section]
-    kept: Sequence[Kept]
-    numbers: Numbers
-    project: str
-
-
-def render(sources: Sources) -> str:
-    """Return the page. Every value from records, configurations or data is escaped; scripts run by their hash."""
+    Every value is escaped; no script but the page's own may run. `project` is ENTITY/PROJECT in W&B, or "".
+    """
     environment = Environment(
         loader=FileSystemLoader(_OWN),
         autoescape=True,
@@ -44,94 +46,248 @@ def render(sources: Sources) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["slug"] = slug
-    scripts = {name: _script(text) for name, text in _scripts().items()}
-    changed, _ = html("\n\n".join(markdown.changes(sources.tables)), "", "Changed settings")
+    parts = [html(text, "", "") for text in documents]
+    contents = [(part["anchor"], f"preset={part['preset']}", part["contents"]) for part in sections]
+    contents += [(*headings[0], []) for _, headings in parts]
+    drawn = [chart for part in sections for chart in part["charts"]]
+    scripts = _scripts()
     return environment.get_template("page.html").render(
-        sections=sources.sections,
-        kept=sources.kept,
-        project=sources.project,
-        published=_published(sources.numbers),
-        citations=CITATIONS,
-        tasks=TASKS,
-        changed=changed,
-        facts=_facts(sources.kept),
+        sections=sections,
+        contents=[*contents, ("runs", "Every run", [])],
+        documents=[text for text, _ in parts],
+        runs=runs,
+        facts=_facts(runs),
+        facts_of=lambda run: _facts_of(run, project),
         measures={"curves": series.CURVES, "costs": series.COSTS},
         states=charts.STATES,
-        style=Markup((_OWN / "page.css").read_text(encoding="utf-8")),
+        verdicts=VERDICTS,
+        backbones=BACKBONES,
+        variable=charts.variable,
         scripts=scripts,
-        policy=_policy(list(scripts.values())),
-        drawn=_drawn(sources.sections),
+        policy=_policy(scripts.values()),
+        drawn={
+            "specifications": charts.specifications() if drawn else {},
+            "charts": {
+                c.anchor: {
+                    "kind": c.kind,
+                    "fields": c.fields,
+                    "rows": [tuple(map(_rounded, row)) for row in c.rows],
+                }
+                for c in drawn
+            },
+        },
         json=json,
     )
 
 
-def _drawn(sections: Sequence[Section]) -> dict[str, Any]:
-    """Return what page.js reads: the specifications that are used, and the rows of every chart."""
-    found = [chart for section in sections for chart in section.charts]
-    kinds = {chart.kind for chart in found}
+def published(numbers: Numbers) -> str:
+    """Return the published numbers, a row a method, and who printed them, as Markdown."""
+    sources = {(backbone, attention): number.source for (backbone, attention, _), number in numbers.items()}
+    rows = []
+    for method, source in sources.items():
+        cells = [numbers.get((*method, task)) for task in TASKS]
+        rows.append(
+            [" + ".join(method), *(per_cent(cell.accuracy if cell else None) for cell in cells), source]
+        )
+    return "\n\n".join(
+        [
+            "## Published numbers",
+            "Test accuracy in per cent, each trained by its authors' recipe."
+            " A number stands beside ours only where data and length are the Arena's own.",
+            markdown.grid(["", *TASKS, "source"], rows),
+            "\n".join(f"- {source}: {CITATIONS[source]}" for source in dict.fromkeys(sources.values())),
+        ]
+    )
+
+
+def section(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
+    """Return what the page shows of one preset; examples are looked for in the prepared data under `data`."""
+    anchor = slug(table.preset)
+    comparison, _ = html(markdown.comparison(table), anchor, f"Test accuracy, preset={table.preset}")
+    details, headings = html("\n\n".join(markdown.details(table)), anchor, table.preset)
+    own = {id(run.record): run for run in runs}
+    columns: dict[str, Rows] = {}
+    for column in table.columns:
+        for row in table.rows:
+            if records := by_seed(column, (row.backbone, row.attention)):
+                rows = columns.setdefault(column.label, {})
+                rows[row.label] = [own[id(records[seed])] for seed in sorted(records)]
+    accuracies, curves, costs = (
+        list(make(table, anchor)) for make in (series.accuracies, series.curves, series.costs)
+    )
+    learned = list(_learned(columns, anchor))
+    troubles = [
+        f"{run.name}: {run.trouble}"
+        for rows in columns.values()
+        for of_row in rows.values()
+        for run in of_row
+        if run.trouble
+    ]
+    filters = [chart for run in learned for _, layer in run["layers"] for chart in layer]
     return {
-        "specifications": {k: v for k, v in charts.specifications().items() if k in kinds} if kinds else {},
-        "charts": {chart.anchor: {"kind": chart.kind, **chart.data.to_data()} for chart in found},
+        "preset": table.preset,
+        "anchor": anchor,
+        "comparison": comparison,
+        "contents": [] if table.empty else _contents(anchor, headings),
+        "claims": list(_claims(table.claims)),
+        "details": details,
+        "legend": [
+            (row.label, charts.colour(row.backbone), charts.dashes(row.attention))
+            for row in table.rows
+            if any(cell.ours or cell.published for cell in row.cells)
+        ],
+        "accuracies": accuracies,
+        "curves": curves,
+        "costs": costs,
+        "charts": [*accuracies, *curves, *costs, *filters],
+        "learned": learned,
+        "matrices": list(_matrices(columns)),
+        "disputes": list(_disputes(columns, data)),
+        "troubles": troubles,
+        "faults": [*troubles, *(f"{run['title']}: {run['trouble']}" for run in learned if run["trouble"])],
     }
 
 
-def _facts(kept: Sequence[Kept]) -> dict[str, str]:
+def _contents(anchor: str, headings: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [
+        (f"{anchor}-checklist", "Claims at a glance"),
+        (f"{anchor}-accuracy", "Accuracy by task"),
+        (f"{anchor}-curves", "Learning curves"),
+        (f"{anchor}-costs", "Accuracy against cost"),
+        *headings,
+        (f"{anchor}-wavelets", "Learned wavelets"),
+        (f"{anchor}-confusion", "Confusion matrices"),
+        (f"{anchor}-disagreements", "Where the models disagree"),
+    ]
+
+
+def _claims(claims: Iterable[Claim]) -> Iterator[tuple[str, Counter[str], str]]:
+    """Yield each claim with how many of its lines came to each verdict, and what the first of them rests on."""
+    for name, group in groupby(claims, key=lambda claim: claim.name):
+        lines = list(group)
+        yield name, Counter(line.verdict for line in lines), f"{lines[0].of} {found(lines[0])}"
+
+
+def _learned(columns: Mapping[str, Rows], anchor: str) -> Iterator[dict[str, Any]]:
+    """Yield the wavelets of the lowest seed of every row whose mixer holds a bank and whose weights are here."""
+    for column, rows in columns.items():
+        for label, of_row in rows.items():
+            run = next((run for run in of_row if run.weights), None)
+            if run is None or not _holds_bank(run.record.config):
+                continue
+            title, layers, trouble = f"{column} · {label} · seed {run.record.seed}", [], ""
+            try:
+                layers = series.wavelets(run, title, slug(anchor, "wavelets", title))
+            except (ValueError, OSError) as error:
+                assert run.folder is not None
+                trouble = f"cannot be drawn: {without(run.folder, error)}"
+            if layers or trouble:
+                yield {"title": title, "layers": layers, "trouble": trouble}
+
+
+def _holds_bank(config: dict[str, Any]) -> bool:
+    model = config.get("model")
+    mixer = model.get("mixer") if isinstance(model, dict) else None
+    return isinstance(mixer, dict) and "bank" in mixer
+
+
+def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str], list[Any]]]:
+    """Yield a column's label and classes, and label, seeds and matrix of each row with predictions."""
+    for column, rows in columns.items():
+        there = {label: [run for run in of_row if run.predictions] for label, of_row in rows.items()}
+        tables = [
+            (label, [run.record.seed for run in of_row], confusion(of_row))
+            for label, of_row in there.items()
+            if of_row
+        ]
+        if tables:
+            yield column, there[tables[0][0]][0].classes, tables
+
+
+def _disputes(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any]]:
+    """Yield the examples of each column on which the runs of one seed disagree."""
+    for column, rows in columns.items():
+        pairs = compared(rows)
+        if len(pairs) < 2:
+            continue
+        run, found = pairs[0][1], disputes(pairs, DISPUTES)
+        shown = examples(run.record, [dispute.example for dispute in found], data)
+        yield {
+            "label": column,
+            "seed": run.record.seed,
+            "classes": run.classes,
+            "prepared": shown is not None,
+            "examples": list(zip(found, shown or [("", [])] * len(found), strict=True)),
+        }
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, str]:
     """Return what the page is about, in a few numbers."""
-    records = [run.record for run in kept]
+    records = [run.record for run in runs]
     if not records:
         return {}
-    commits = sorted({record.commit[:10] for record in records})
+
     dirty = sum(record.dirty for record in records)
     return {
         "runs": f"{len(records):,}",
-        "presets": _some(sorted({record.preset for record in records})),
-        "tasks": _some(sorted({record.label for record in records})),
-        "backbones": _some(sorted({record.backbone for record in records})),
-        "attentions": _some(sorted({record.attention for record in records})),
-        "seeds": _some([str(seed) for seed in sorted({record.seed for record in records})]),
-        "devices": _some(sorted({record.device for record in records})),
-        "commits": _some(commits) + (f"; {dirty:,} runs with uncommitted changes" if dirty else ""),
+        "presets": _some(record.preset for record in records),
+        "tasks": _some(record.label for record in records),
+        "backbones": _some(record.backbone for record in records),
+        "attentions": _some(record.attention for record in records),
+        "seeds": _some(record.seed for record in records),
+        "devices": _some(record.device for record in records),
+        "commits": _some(record.commit[:10] for record in records)
+        + (f"; {dirty:,} runs with uncommitted changes" if dirty else ""),
         "newest run": max(record.finished for record in records)[:16].replace("T", " ") + " UTC",
     }
 
 
-def _some(names: Sequence[str], most: int = 8) -> str:
+def _rounded(value: Value) -> Value:
+    """Return a number with five digits: a page needs no more, and is half the size."""
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _some(values: Iterable[Any], most: int = 8) -> str:
+    names = [str(value) for value in sorted(set(values))]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _published(numbers: Numbers) -> list[tuple[str, list[str], str]]:
-    """Return a row a method: its label, accuracies of the five tasks in per cent, and who printed them."""
-    methods = dict.fromkeys((backbone, attention) for backbone, attention, _ in numbers)
-    rows = []
-    for backbone, attention in methods:
-        cells = [numbers.get((backbone, attention, task)) for task in TASKS]
-        texts = ["—" if cell is None else f"{100 * cell.accuracy:.2f}" for cell in cells]
-        source = next(cell.source for cell in cells if cell is not None)
-        rows.append((f"{backbone} + {attention}", texts, source))
-    return rows
-
-
-def _scripts() -> dict[str, str]:
-    """Return the scripts of the page: Vega-Lite, and what draws with it."""
+def _facts_of(run: Run, project: str) -> dict[str, str]:
+    """Return what there is to say of one run."""
+    record = run.record
+    metrics, data = record.metrics, record.data
+    address, curves = run.curves(project)
+    tested = f"{per_cent(metrics['test_accuracy'])} % of {metrics['test_examples']:,}"
+    validated = f"{per_cent(metrics['validation_accuracy'])} % at step {metrics['best_step']:,}"
+    memory = f", {record.peak_memory_bytes / 1e6:,.0f} MB" if record.peak_memory_bytes else ""
+    speed = f"{record.seconds['total']:,.0f} s, {record.tokens_per_second:,.0f} tokens/s"
     return {
-        "theme": (_OWN / "theme.js").read_text(encoding="utf-8"),
-        "vega": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
-        "page": (_OWN / "page.js").read_text(encoding="utf-8"),
+        "Test": f"{tested}; majority class {per_cent(data['majority'])} %",
+        "Validation": f"{validated} of {record.budget['steps']:,}",
+        "Data": f"{record.label}, {data['source']}, length {data['length']:,}, sha256 {data['sha256'][:16]}",
+        "Protocol": record.protocol
+        + ("" if record.comparable else "; not comparable with published numbers"),
+        "Cost": f"{record.parameters:,} parameters, {speed}{memory}",
+        "Machine": f"{record.device}, {record.precision}",
+        "Commit": record.commit + (" with uncommitted changes" if record.dirty else ""),
+        "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        "Time": f"{record.started} to {record.finished}",
+        "W&B": Markup('<a href="{}" rel="noreferrer">{}</a>').format(address, curves) if address else curves,
     }
 
 
-def _script(text: str) -> Markup:
-    """Return a script as HTML holds it: nothing in it may look like its own end."""
-    safe = text.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    return Markup(safe)
+def _scripts() -> dict[str, Markup]:
+    """Return the scripts of the page, Vega-Lite among them, as HTML holds them: nothing may look like their end."""
+    texts = {name: (_OWN / f"{name}.js").read_text(encoding="utf-8") for name in ("theme", "page")}
+    texts["vega"] = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("\r\n", "\n")
+    safe = {name: re.sub(r"<(?=/script|!--)", r"<\\", text) for name, text in texts.items()}
+    return {name: Markup(text) for name, text in safe.items()}
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Iterable[str]) -> str:
     """Return a Content-Security-Policy: no request, no script but these."""
-    hashes = " ".join(
-        f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
-    )
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    hashes = " ".join(f"'sha256-{b64encode(digest).decode()}'" for digest in digests)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:;"
         " base-uri 'none'; form-action 'none'"

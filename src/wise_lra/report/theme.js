@@ -1,5 +1,4 @@
 // Before anything is painted: the theme that was chosen last, else the system's.
 try {
-  const chosen = localStorage.getItem("theme");
-  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+  document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "";
 } catch { /* a browser that stores nothing follows the system */ }

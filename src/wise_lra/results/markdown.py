@@ -91,7 +91,7 @@ def _comparison(table: Table) -> str:
     for line in lines(table):
         texts = [escape(text) for text in line.texts]
         rows.append([line.label, *(f"**{t}**" if b else t for t, b in zip(texts, line.bold, strict=True))])
-    return _grid(["", *table.header], rows)
+    return grid(["", *table.header], rows)
 
 
 def _details(table: Table) -> list[str]:
@@ -99,10 +99,10 @@ def _details(table: Table) -> list[str]:
     gains = [[row.label, *(spread(cell.gain) for cell in row.cells)] for row in table.rows if _gains(row)]
     parts = []
     if gains:
-        parts += ["### Difference from vanilla", GAINS, _grid(["", *table.header], map(_escaped, gains))]
+        parts += ["### Difference from vanilla", GAINS, grid(["", *table.header], map(_escaped, gains))]
     if over_all:
         header = ["", "interquartile mean", "P(better than vanilla)"]
-        parts += ["### Over all tasks", OVER_ALL, _grid(header, map(_over_all, over_all))]
+        parts += ["### Over all tasks", OVER_ALL, grid(header, map(_over_all, over_all))]
     parts += ["### The paper's claims", escape(RULE), _claims(table)]
     return [*parts, "### Cost", COST, _cost(table), "### How each column was run", _provenance(table)]
 
@@ -117,7 +117,7 @@ def _over_all(row: Row) -> list[str]:
 
 def _claims(table: Table) -> str:
     rows = [[claim.name, claim.of, found(claim), claim.verdict] for claim in table.claims]
-    return _grid(["claim", "of", "found", "verdict"], map(_escaped, rows))
+    return grid(["claim", "of", "found", "verdict"], map(_escaped, rows))
 
 
 def _escaped(texts: Iterable[str]) -> list[str]:
@@ -136,7 +136,7 @@ def _cost(table: Table) -> str:
     header = ["", "backbone", "parameters", "steps", "seconds", "tokens/s", "peak memory, MB"]
     rows = [[column, row, *_cost_of(cell)] for column, row, cell in used]
     shown = len(header) if memory else len(header) - 1
-    return _grid(header[:shown], [row[:shown] for row in rows])
+    return grid(header[:shown], [row[:shown] for row in rows])
 
 
 def _cost_of(cell: Cell) -> list[str]:
@@ -154,7 +154,7 @@ def _changed_line(table: Table, tables: Sequence[Table]) -> str:
 
 def _provenance(table: Table) -> str:
     header = ["", "data", "train / validation / test", "length", f"steps {TIMES} batch", "protocol", "sha256"]
-    return _grid(header, [_provenance_of(column) for column in table.columns if column.records])
+    return grid(header, [_provenance_of(column) for column in table.columns if column.records])
 
 
 def _provenance_of(column: Column) -> list[str]:
@@ -166,6 +166,7 @@ def _provenance_of(column: Column) -> list[str]:
     return [column.label, *map(escape, facts)]
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table: the first column is text, the others are numbers."""
     align = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, align, *rows))
