@@ -161,6 +161,21 @@ def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
     assert "cannot be read" in read_runs([record], tmp_path)[0].trouble
 
 
+@pytest.mark.parametrize("classes", [3, None])
+def test_predictions_of_other_classes_than_the_tasks_are_not_taken(
+    tmp_path: Path, classes: int | None
+) -> None:
+    """The record has as many classes as the predictions, or no task; a text has two names of classes."""
+    config = {"task": TEXT | {"classes": classes}} if classes else {}
+    record = make(**changed("metrics", test_accuracy=1.0, test_examples=4), config=config)
+    label = np.zeros(4, int)
+    folder = record.path(tmp_path).with_suffix("")
+    Predictions(np.arange(4), label, label, np.full((4, 3), 1 / 3)).write(folder / "predictions.npz")
+    (run,) = read_runs([record], tmp_path)
+    assert run.predictions is None
+    assert run.trouble
+
+
 def test_a_run_links_to_its_curves() -> None:
     address, _ = Run(make(wandb_id='a"b')).curves("team/wise-lra")
     assert address == "https://wandb.ai/team/wise-lra/runs/a%22b"

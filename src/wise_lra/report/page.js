@@ -59,7 +59,7 @@ theme.addEventListener("change", () => {
 });
 
 const filter = document.getElementById("filter");
-filter?.addEventListener("input", () => {
+filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/\s+/);
   let count = 0;
   for (const run of document.querySelectorAll(".run")) {

@@ -18,7 +18,6 @@ from wise_lra.registry import BACKBONES, TASKS
 from wise_lra.report import charts, series
 from wise_lra.report.prose import VERDICTS, html, slug
 from wise_lra.report.runs import Run, compared, confusion, disputes, examples, without
-from wise_lra.report.series import Value
 from wise_lra.results import markdown
 from wise_lra.results.claims import Claim
 from wise_lra.results.lines import found, per_cent
@@ -26,6 +25,18 @@ from wise_lra.results.pairs import by_seed
 from wise_lra.results.published import CITATIONS, Numbers
 from wise_lra.results.tables import Table
 
+ABOVE = {
+    "checklist": "Claims at a glance",
+    "accuracy": "Accuracy by task",
+    "curves": "Learning curves",
+    "costs": "Accuracy against cost",
+}
+"""Anchor and title of the parts of a preset above the texts of results/markdown.py; BELOW has those below."""
+BELOW = {
+    "wavelets": "Learned wavelets",
+    "confusion": "Confusion matrices",
+    "disagreements": "Where the models disagree",
+}
 DISPUTES = 8  # examples shown of a column
 Rows = dict[str, list[Run]]  # label of a row -> its runs, a seed each
 
@@ -58,6 +69,7 @@ def render(
         runs=runs,
         facts=_facts(runs),
         facts_of=lambda run: _facts_of(run, project),
+        titles=ABOVE | BELOW,
         measures={"curves": series.CURVES, "costs": series.COSTS},
         states=charts.STATES,
         verdicts=VERDICTS,
@@ -67,14 +79,7 @@ def render(
         policy=_policy(scripts.values()),
         drawn={
             "specifications": charts.specifications() if drawn else {},
-            "charts": {
-                c.anchor: {
-                    "kind": c.kind,
-                    "fields": c.fields,
-                    "rows": [tuple(map(_rounded, row)) for row in c.rows],
-                }
-                for c in drawn
-            },
+            "charts": {chart.anchor: chart.data() for chart in drawn},
         },
         json=json,
     )
@@ -116,19 +121,16 @@ def section(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
         list(make(table, anchor)) for make in (series.accuracies, series.curves, series.costs)
     )
     learned = list(_learned(columns, anchor))
-    troubles = [
-        f"{run.name}: {run.trouble}"
-        for rows in columns.values()
-        for of_row in rows.values()
-        for run in of_row
-        if run.trouble
-    ]
+    here = [run for rows in columns.values() for of_row in rows.values() for run in of_row]
+    troubles = [f"{run.name}: {run.trouble}" for run in here if run.trouble]
     filters = [chart for run in learned for _, layer in run["layers"] for chart in layer]
     return {
         "preset": table.preset,
         "anchor": anchor,
         "comparison": comparison,
-        "contents": [] if table.empty else _contents(anchor, headings),
+        "contents": [*_anchored(anchor, ABOVE), *headings, *_anchored(anchor, BELOW)]
+        if not table.empty
+        else [],
         "claims": list(_claims(table.claims)),
         "details": details,
         "legend": [
@@ -148,17 +150,8 @@ def section(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
     }
 
 
-def _contents(anchor: str, headings: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [
-        (f"{anchor}-checklist", "Claims at a glance"),
-        (f"{anchor}-accuracy", "Accuracy by task"),
-        (f"{anchor}-curves", "Learning curves"),
-        (f"{anchor}-costs", "Accuracy against cost"),
-        *headings,
-        (f"{anchor}-wavelets", "Learned wavelets"),
-        (f"{anchor}-confusion", "Confusion matrices"),
-        (f"{anchor}-disagreements", "Where the models disagree"),
-    ]
+def _anchored(anchor: str, parts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(f"{anchor}-{name}", title) for name, title in parts.items()]
 
 
 def _claims(claims: Iterable[Claim]) -> Iterator[tuple[str, Counter[str], str]]:
@@ -240,11 +233,6 @@ def _facts(runs: Sequence[Run]) -> dict[str, str]:
         + (f"; {dirty:,} runs with uncommitted changes" if dirty else ""),
         "newest run": max(record.finished for record in records)[:16].replace("T", " ") + " UTC",
     }
-
-
-def _rounded(value: Value) -> Value:
-    """Return a number with five digits: a page needs no more, and is half the size."""
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def _some(values: Iterable[Any], most: int = 8) -> str:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,14 @@ class Chart:
     words: str
     fields: tuple[str, ...]
     rows: Sequence[tuple[Value, ...]]
+
+    def data(self) -> dict[str, Any]:
+        """Return what page.js draws; numbers have five digits: a page needs no more, and is half the size."""
+        rows = [
+            [float(f"{value:.5g}") if isinstance(value, float) else value for value in row]
+            for row in self.rows
+        ]
+        return {"kind": self.kind, "fields": self.fields, "rows": rows}
 
 
 def accuracies(table: Table, anchor: str) -> Iterator[Chart]:
