@@ -116,7 +116,9 @@ def photograph(page: Path, picture: Path) -> None:
         if not part.exists():
             raise OSError(f"{browser} took no picture of {page}: {done.stderr.strip().splitlines()[-1:]}")
         content = io.BytesIO()
-        Image.open(part).convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(content, "PNG", optimize=True)
+        Image.open(part).convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
+            content, "PNG", optimize=True
+        )
         write_bytes(picture, content.getvalue())
 
 
