@@ -20,7 +20,6 @@ from wise_lra.results.atomic import write_bytes
 from wise_lra.results.columns import Column
 
 BEFORE, AFTER, GUIDE = "#E69F00", "#0072B2", "#999999"
-"""Colours of the four backbones of the main table."""
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 """State, such as "before training", -> what `measure.functions` or `measure.responses` returns."""
