@@ -176,6 +176,20 @@ def test_predictions_of_other_classes_than_the_tasks_are_not_taken(
     assert run.trouble
 
 
+def test_runs_of_one_column_may_have_other_numbers_of_classes(tmp_path: Path) -> None:
+    for seed, classes in enumerate((2, 12, 2)):
+        facts = TEXT | {"name": "listops", "classes": classes}
+        scores = changed("metrics", test_accuracy=0.5, test_examples=2)
+        record = make(task="listops", seed=seed // 2, backbone=f"b{seed}", config={"task": facts}, **scores)
+        record.write(tmp_path / "records")
+        answered = Predictions(
+            np.arange(2), np.zeros(2, int), np.arange(2) * (classes - 1), np.ones((2, classes))
+        )
+        answered.write(record.path(tmp_path / "runs").with_suffix("") / "predictions.npz")
+    assert report(tmp_path) == (0, "")
+    assert '<th scope="row">11</th>' in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_a_run_links_to_its_curves() -> None:
     address, _ = Run(make(wandb_id='a"b')).curves("team/wise-lra")
     assert address == "https://wandb.ai/team/wise-lra/runs/a%22b"

@@ -189,12 +189,15 @@ def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str],
     for column, rows in columns.items():
         there = {label: [run for run in of_row if run.predictions] for label, of_row in rows.items()}
         tables = [
-            (label, [run.record.seed for run in of_row], confusion(of_row))
-            for label, of_row in there.items()
-            if of_row
+            (label, [run.record.seed for run in own], confusion(own)) for label, own in there.items() if own
         ]
         if tables:
-            yield column, there[tables[0][0]][0].classes, tables
+            yield column, _classes(run for own in there.values() for run in own), tables
+
+
+def _classes(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Return names for all classes that runs predicted: a record may be anybody's, and have more than another."""
+    return max((run.classes for run in runs), key=len)
 
 
 def _disputes(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any]]:
@@ -208,7 +211,7 @@ def _disputes(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any
         yield {
             "label": column,
             "seed": run.record.seed,
-            "classes": run.classes,
+            "classes": _classes(run for _, run in pairs),
             "prepared": shown is not None,
             "examples": list(zip(found, shown or [("", [])] * len(found), strict=True)),
         }
@@ -219,7 +222,6 @@ def _facts(runs: Sequence[Run]) -> dict[str, str]:
     records = [run.record for run in runs]
     if not records:
         return {}
-
     dirty = sum(record.dirty for record in records)
     return {
         "runs": f"{len(records):,}",
@@ -268,7 +270,7 @@ def _scripts() -> dict[str, Markup]:
     """Return the scripts of the page, Vega-Lite among them, as HTML holds them: nothing may look like their end."""
     texts = {name: (_OWN / f"{name}.js").read_text(encoding="utf-8") for name in ("theme", "page")}
     texts["vega"] = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("\r\n", "\n")
-    safe = {name: re.sub(r"<(?=/script|!--)", r"<\\", text) for name, text in texts.items()}
+    safe = {name: re.sub(r"(?i)<(?=/script|!--)", r"<\\", text) for name, text in texts.items()}
     return {name: Markup(text) for name, text in safe.items()}
 
 
