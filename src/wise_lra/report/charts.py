@@ -130,8 +130,9 @@ def _on_page(chart: Drawn) -> Drawn:
     line = dict.fromkeys(("gridColor", "domainColor", "tickColor"), "var(--line)")
     text = dict.fromkeys(("labelColor", "titleColor"), "var(--ink-2)")
     sizes = {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "labelLimit": 150}
+    fit = alt.AutoSizeParams(type="fit-x", contains="padding", resize=True)  # labels differ between measures
     return (
-        chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+        chart.properties(width="container", autosize=fit)
         .configure(background="transparent")
         .configure_view(stroke=None, continuousHeight=190)
         .configure_axis(**line, **text, **sizes)
