@@ -1,7 +1,7 @@
-"""Print what a grid would cost before anything is spent: its jobs, hours a cell and in total on a device.
+"""Print what a grid would cost before anything is spent: its jobs, hours a run and in total on a device.
 
 python scripts/plan.py --preset paper --tasks text,image --seeds 0..4 recipe.steps=400
-Hours come from records of the same preset, model and device, else from a minute of training steps on made-up data.
+Hours come from records of the same preset, model and device, else from a few training steps on made-up data.
 """
 
 from wise_lra.stopping import end_quietly
@@ -11,7 +11,7 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,26 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 from wise_lra.configuration import compose
-from wise_lra.configuration import options as known
-from wise_lra.grid.aside import aside
-from wise_lra.grid.cells import Cell, cells
-from wise_lra.grid.forecast import (
-    EVALUATED,
-    Forecast,
-    Model,
-    clock_time,
-    forecast,
-    model,
-    recorded,
-    seconds_of,
-)
-from wise_lra.grid.places import jobs, places, preset_for
-from wise_lra.grid.wishes import Wishes
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
+from wise_lra.runs.key import RunKey, variants_on_disk
+from wise_lra.runs.launcher import places
+from wise_lra.runs.plan import Forecast, Model, clock_time, forecast, recorded, seconds_of
+from wise_lra.runs.selection import Selection, jobs, preset_for
+from wise_lra.runs.status import RunStatus, status_of
 
-AXES = ("tasks", "backbones", "attentions")
 MEASURES = ("auto", "1", "0")
 
 
@@ -48,81 +37,74 @@ def main() -> int:
     try:
         if (options.measure or "auto") not in MEASURES:
             raise ValueError(f"measure={options.measure!r}: expected one of {', '.join(MEASURES)}")
-        names = {"preset": known("preset")} | {axis: known(axis.removesuffix("s")) for axis in AXES}
-        return planned(options, Wishes.parsed(vars(options), names))
+        return plan(options, Selection.parse(options))
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 
-def planned(options: argparse.Namespace, wishes: Wishes) -> int:
+def plan(options: argparse.Namespace, selection: Selection) -> int:
     """Print the plan."""
-    from wise_lra.trial import device  # named here, imported aside alone: torch takes seconds
+    at_a_time = jobs(options.jobs)
+    composed(
+        selection.preset or "quick", selection, options.overrides
+    )  # its mistakes, before torch is imported
+    import torch
 
-    gpus, here = aside(device, 1)
-    preset, _ = preset_for(wishes.preset, gpus)
-    grid, cfgs = composed(preset, wishes, options.overrides)
+    from wise_lra.devices import visible_gpus
+    from wise_lra.provenance import device_name
+
+    gpus = visible_gpus()
+    if not gpus:
+        torch.set_num_threads(1)  # as the runs of a grid have
+    here = device_name(torch.device("cuda", 0) if gpus else torch.device("cpu"))
+    preset, _ = preset_for(selection.preset, gpus)
+    cfgs = composed(preset, selection, options.overrides)
+    rows = statuses(cfgs, selection, options.records[0])
+    wanted, known = options.device or here, {}
     faults: list[str] = []
     records = [record for folder in options.records for record in read_all(folder, faults)]
-    wanted = options.device or here
-    taken = {} if options.measure == "1" else recorded(grid, records, wanted)
-    missing = [key for key in cfgs if key not in taken]
-    measured = {}
-    if missing and options.measure != "0":
-        if wanted != here:
-            raise ValueError(f"device={wanted!r}: no records of it for all cells, and this one is {here!r}")
-        measured = timed({key: cfgs[key] for key in missing}, options.seconds, None if gpus else 1)
-    done = [record for record in records if record.path(options.records[0]).exists()]
-    rows = forecast(grid, done, taken, measured)
-    at_a_time = len(places(gpus, jobs(options.jobs)))
-    show(rows, f"preset={preset} on {wanted}", at_a_time)
+    if options.measure != "1":
+        known = recorded([row.key for row in rows], records, wanted)
+    unknown = {model: cfg for model, cfg in cfgs.items() if model not in known}
+    if unknown and options.measure != "0" and wanted != here:
+        raise ValueError(f"device={wanted!r}: no records of it for all cells, and this one is {here!r}")
+    measured = {} if options.measure == "0" else timed(unknown, options.seconds)
+    show(forecast(rows, known, measured), f"preset={preset} on {wanted}", len(places(gpus, at_a_time)))
     for line in skipped(faults):
         print(line, file=sys.stderr)
     return 2 if faults else 0
 
 
-def composed(
-    preset: str, wishes: Wishes, overrides: Sequence[str]
-) -> tuple[list[Cell], dict[Model, DictConfig]]:
-    """Return the grid under the names of its records, and the configuration of each model."""
-    seeds = {}
-    for cell in cells(preset, dict.fromkeys(wishes.tasks, ""), wishes.backbones, wishes.attentions, [0]):
-        axes = [f"{axis}={getattr(cell, axis)}" for axis in ("preset", "task", "backbone", "attention")]
-        seeds[model(cell)] = compose([*axes, *overrides])
-    labels = {key: preset_label(cfg) for key, cfg in seeds.items()}
-    grid = [
-        Cell(preset=label, task=task, backbone=backbone, attention=attention, seed=seed)
-        for seed in wishes.seeds
-        for (task, backbone, attention), label in labels.items()
-    ]
-    return grid, seeds
+def composed(preset: str, selection: Selection, overrides: Sequence[str]) -> dict[Model, DictConfig]:
+    """Return the configuration of each model of the grid. Raises ConfigurationError."""
+    found = {}
+    for key in selection.keys(preset):
+        axes = [f"{axis}={getattr(key, axis)}" for axis in ("preset", "task", "backbone", "attention")]
+        if key.model not in found:
+            found[key.model] = compose([*axes, *overrides])
+    return found
 
 
-def timed(
-    cfgs: dict[Model, DictConfig], seconds: float, threads: int | None
-) -> dict[Model, tuple[float, str]]:
-    """Return the seconds of a cell of each model, measured here, and at what size of batch."""
-    from wise_lra.trial import paces
+def statuses(cfgs: Mapping[Model, DictConfig], selection: Selection, records: Path) -> list[RunStatus]:
+    """Return the table of the grid's runs, under the names that overrides give them; no data are prepared."""
+    runs, rows = Path("results/runs"), []
+    for (task, backbone, attention), cfg in cfgs.items():
+        axes = {"preset": preset_label(cfg), "task": task, "backbone": backbone, "attention": attention}
+        axes["variant"] = variants_on_disk(axes["preset"], [task], records, runs)[task]
+        rows += [status_of(RunKey(**axes, seed=seed), records, runs) for seed in selection.seeds]
+    return rows
+
+
+def timed(cfgs: Mapping[Model, DictConfig], seconds: float) -> dict[Model, float]:
+    """Return the seconds of a run of each model, from a few steps here; a model that does not fit is left out."""
+    from wise_lra.find_batch import seconds_an_example
 
     found = {}
     with Console(stderr=True).status(f"measuring {len(cfgs)} models, about {seconds:.0f} s"):
-        measured = aside(paces, list(cfgs.values()), seconds, threads)
-    for (key, cfg), pace in zip(cfgs.items(), measured, strict=True):
-        if pace is None:
-            continue
-        recipe, data = cfg.recipe, cfg.data
-        sizes = [data.validation_examples, data.test_examples]
-        validation, test = (
-            min(most or full, full) for most, full in zip(sizes, EVALUATED[key[0]], strict=True)
-        )
-        validations = -(-recipe.steps // recipe.validate_every)
-        took = seconds_of(
-            pace.train, pace.evaluation, recipe.steps, recipe.batch_size, validations, (validation, test)
-        )
-        how = (
-            f"{pace.size} of {recipe.batch_size} at a time" if pace.size else "at least; too slow to say more"
-        )
-        found[key] = took, f"measured, {how}"
+        for model, cfg in cfgs.items():
+            if pace := seconds_an_example(cfg, seconds / len(cfgs)):
+                found[model] = seconds_of(cfg, *pace)
     return found
 
 
@@ -135,8 +117,7 @@ def show(rows: Sequence[Forecast], title: str, at_a_time: int) -> None:
         table.add_column(name, justify="right")
     table.add_column("from")
     for row in rows:
-        each = "?" if row.seconds is None else hours(row.seconds)
-        left = "?" if row.seconds is None else hours(row.left)
+        each, left = ("?", "?") if row.seconds is None else (hours(row.seconds), hours(row.left))
         table.add_row(*row.model, str(row.cells), str(row.done), each, left, row.source)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     jobs, done = sum(row.cells for row in rows), sum(row.done for row in rows)
@@ -160,12 +141,9 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    Selection.add_options(parser)
     option = parser.add_argument
-    option("--preset", default="", help="by default paper where a CUDA device is, else quick")
-    for name in AXES:
-        option(f"--{name}", default="", help="with commas between; by default those of the grid")
-    option("--seeds", default="", help="as 0,1,2 or 0..4; by default 0")
-    option("--jobs", default="", help="cells at a time; by default one a GPU, or one a core")
+    option("--jobs", default="", help="runs at a time; by default one a GPU, or one a core")
     option("--measure", default="", help="1: measure all; 0: records alone; by default what has no record")
     option("--device", default="", help="what records call the device to plan for; by default this one")
     option("--seconds", type=float, default=60.0, help="for all measurements together, about")
@@ -176,7 +154,7 @@ def parse_options() -> argparse.Namespace:
         default=[Path("results/records"), Path("results/reference")],
         help="folders of records; the first holds those that are done",
     )
-    option("overrides", nargs="*", help="settings of every cell, as scripts/train.py takes them")
+    option("overrides", nargs="*", help="settings of every run, as scripts/train.py takes them")
     return parser.parse_args()
 
 

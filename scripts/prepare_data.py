@@ -20,8 +20,8 @@ from rich.text import Text
 
 from wise_lra.bars import bars
 from wise_lra.configuration import TASKS
-from wise_lra.grid.places import preset_for
 from wise_lra.results.reading import one_line, printable
+from wise_lra.runs.selection import preset_for
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Print how the cells of a preset stand: done with test accuracy, running, failed, stopped, missing."""
+"""Print the status of the runs of a preset: done with accuracies, running, failed, stopped, missing."""
 
 from wise_lra.stopping import end_quietly
 
@@ -12,53 +12,61 @@ from pathlib import Path
 from rich.console import Console
 
 from wise_lra.configuration import options as known
-from wise_lra.grid.board import board, listed, presets
-from wise_lra.grid.standing import standing
-from wise_lra.grid.wishes import Wishes
 from wise_lra.results.reading import one_line, skipped
-from wise_lra.results.record import read_all
-
-AXES = ("tasks", "backbones", "attentions")
+from wise_lra.results.record import SLUG, read_all
+from wise_lra.runs.key import RunKey, on_disk, variants_on_disk
+from wise_lra.runs.selection import Selection
+from wise_lra.runs.status import status_of, table
 
 
 def main() -> int:
     """Return 0; 2 on an option that is not known, or where records cannot be read: they are named."""
     options = parse_options()
     records, runs = options.records, options.runs
-    said = [name for name in (*AXES, "seeds") if getattr(options, name).strip()]
     try:
-        names = {"preset": known("preset")} | {axis: known(axis.removesuffix("s")) for axis in AXES}
-        wishes = Wishes.parsed(vars(options), names)
+        selection = Selection.parse(options)
     except ValueError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     faults: list[str] = []
     read_all(records, faults)
     console = Console(width=None if sys.stdout.isatty() else 180)
-    here = presets(records, runs)
-    left = [name for name in names["preset"] if any(found.partition("-")[0] == name for found in here)]
-    for preset in [wishes.preset] if wishes.preset else left or ["quick"]:
-        grid = listed(preset, wishes, said, records, runs)
-        console.print(board(f"preset={preset}", [standing(cell, records, runs) for cell in grid]))
+    folders = [path for root in (records, runs) for path in root.glob("*") if path.is_dir()]
+    here = sorted({path.name for path in folders if SLUG.fullmatch(path.name)})
+    begun = [name for name in known("preset") if any(found.partition("-")[0] == name for found in here)]
+    for preset in [selection.preset] if selection.preset else begun or ["quick"]:
         changed = [name for name in here if name.startswith(f"{preset}-")]
-        if others := [cell for name in changed for cell in listed(name, wishes, said, records, runs)]:
-            title = f"preset={preset} with overrides"
-            console.print(board(title, [standing(cell, records, runs) for cell in others]))
+        tables = {
+            f"preset={preset}": keys(preset, selection, options),
+            f"preset={preset} with overrides": [
+                k for name in changed for k in found(name, selection, options)
+            ],
+        }
+        for title, shown in tables.items():
+            if shown:
+                console.print(table(title, [status_of(key, records, runs) for key in shown]))
     for line in skipped(faults):
         print(line, file=sys.stderr)
     return 2 if faults else 0
 
 
+def found(preset: str, selection: Selection, options: argparse.Namespace) -> list[RunKey]:
+    """Return the runs of a preset that are on disk and fit the options given."""
+    return [key for key in on_disk(preset, options.records, options.runs) if selection.has(key)]
+
+
+def keys(preset: str, selection: Selection, options: argparse.Namespace) -> list[RunKey]:
+    """Return the selected grid and what else is on disk; a task has the data that its runs on disk have."""
+    variants = variants_on_disk(preset, selection.tasks, options.records, options.runs)
+    return list(dict.fromkeys([*selection.keys(preset, variants), *found(preset, selection, options)]))
+
+
 def parse_options() -> argparse.Namespace:
     """Parse the command line; an option given as "" counts as not given."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    option = parser.add_argument
-    option("--preset", default="", help="by default each that has left something on disk, or quick")
-    for name in AXES:
-        option(f"--{name}", default="", help="with commas between; by default the grid and what is on disk")
-    option("--seeds", default="", help="as 0,1,2 or 0..4; by default 0 and what is on disk")
-    option("--records", type=Path, default=Path("results/records"), help="folder of records")
-    option("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
+    Selection.add_options(parser)
+    parser.add_argument("--records", type=Path, default=Path("results/records"), help="folder of records")
+    parser.add_argument("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
     return parser.parse_args()
 
 

@@ -35,8 +35,7 @@ import sys
 from omegaconf import DictConfig
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
-from wise_lra.grid.child import OUT_OF_TIME
-from wise_lra.sweeps import Outcome
+from wise_lra.runs.job import OUT_OF_TIME, Outcome
 
 SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
 
@@ -69,7 +68,7 @@ def run(cfg: DictConfig) -> int:
     """Run one checked configuration, and say how it ended."""
     outcome = attempt(cfg)
     if outcome.status:
-        print(outcome.reason if outcome.stopped else f"error: {outcome.reason}", file=sys.stderr)
+        print(outcome.reason if outcome.status > 128 else f"error: {outcome.reason}", file=sys.stderr)
     return outcome.status
 
 
@@ -77,22 +76,26 @@ def attempt(cfg: DictConfig) -> Outcome:
     """Return the outcome of one checked configuration, having printed what was measured."""
     # Here, for torch and Lightning take seconds to import.
     from wise_lra.experiment import Refused, train, validate
-    from wise_lra.grid import AlreadyRunning
+    from wise_lra.runs.lock import AlreadyRunning
     from wise_lra.training import Diverged
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     came: list[int] = []
-    trial = cfg.get("trial")
-    if trial:
-        from wise_lra.sweeps.trial import Reported
+    reported = None
+    if trial := cfg.get("trial"):
+        from wise_lra.runs.study import Reported
+
+        reported = Reported(trial)
     try:
         with interruptible() as came:
-            if trial or not cfg.test:
-                accuracy = validate(cfg, [Reported(trial)] if trial else [])
+            if reported or not cfg.test:
+                accuracy = validate(cfg, [reported] if reported else [])
+                if reported:
+                    reported.finish(accuracy)
                 print(
                     f"validation accuracy {100 * accuracy:.2f} %; the test set was not read, no record is written"
                 )
-                return Outcome(0, value=accuracy)
+                return Outcome(0)
             record = train(cfg)
     except GivenUp as error:
         return Outcome(0, str(error))
@@ -141,7 +144,7 @@ def hydra_main() -> int:
         if alone:
             raise SystemExit(run(cfg))
         outcome = attempt(cfg)
-        if outcome.stopped:  # ends the sweep here, and on a cluster leaves the job to be requeued
+        if outcome.status > 128:  # ends the sweep here, and on a cluster leaves the job to be requeued
             print(outcome.reason, file=sys.stderr)
             raise SystemExit(outcome.status)
         if outcome.status:
@@ -150,7 +153,7 @@ def hydra_main() -> int:
 
     from hydra.core.plugins import Plugins
 
-    from wise_lra.sweeps.product import own_files
+    from wise_lra.runs.sweeper import own_files
 
     Plugins.instance()
     own_files()

@@ -21,10 +21,11 @@ from typing import Any
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, options
 from wise_lra.results.atomic import write_text
-from wise_lra.sweeps.space import Dimension, Space
+from wise_lra.runs.space import Space, corners
 from wise_lra.tracking import offline_reason
 
 
@@ -40,7 +41,7 @@ def main() -> int:
     sweep = definition(options_.sweep, space, options_.trials or settings["trials"])
     path = options_.out or Path(f"results/searches/{options_.sweep}.wandb.yaml")
     write_text(path, yaml.safe_dump(sweep, sort_keys=False))
-    print(f"written: {path} ({len(space.dimensions)} parameters, each value of them checked)")
+    print(f"written: {path} ({len(space.distributions)} parameters, each value of them checked)")
     if reason := offline_reason("auto"):
         print(
             f"not created, for W&B is offline: {reason}; create it with: "
@@ -77,7 +78,7 @@ def definition(name: str, space: Space, trials: int) -> dict[str, Any]:
         "metric": {"name": "validation/accuracy", "goal": "maximize"},
         "run_cap": trials,
         "early_terminate": {"type": "hyperband", "min_iter": 3},
-        "parameters": {key: parameter(dimension) for key, dimension in space.dimensions.items()},
+        "parameters": {key: parameter(within) for key, within in space.distributions.items()},
         "command": [
             *("${env}", "${interpreter}", "${program}"),
             *space.fixed,
@@ -87,14 +88,19 @@ def definition(name: str, space: Space, trials: int) -> dict[str, Any]:
     }
 
 
-def parameter(dimension: Dimension) -> dict[str, Any]:
-    """Return a dimension in W&B's words."""
-    if dimension.choices:
-        return {"values": list(dimension.choices)}
-    ends = {"min": dimension.low, "max": dimension.high}
-    if dimension.whole:
-        return ends | ({"distribution": "q_log_uniform_values", "q": 1} if dimension.log else {})
-    return ends | {"distribution": "log_uniform_values" if dimension.log else "uniform"}
+def parameter(within: BaseDistribution) -> dict[str, Any]:
+    """Return a distribution in W&B's words."""
+    if isinstance(within, CategoricalDistribution):
+        return {"values": list(within.choices)}
+    low, high = corners(within)
+    whole, log = isinstance(within, IntDistribution), within.log  # type: ignore[attr-defined]
+    words = {
+        (False, False): "uniform",
+        (False, True): "log_uniform_values",
+        (True, True): "q_log_uniform_values",
+    }
+    kind = {"distribution": words[whole, log]} if (whole, log) in words else {}
+    return {"min": low, "max": high} | kind | ({"q": 1} if whole and log else {})
 
 
 def parse_options() -> argparse.Namespace:

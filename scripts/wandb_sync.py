@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wise_lra.grid.lock import holder
+from wise_lra.runs.lock import holder
 from wise_lra.tracking import UNSENT, offline_reason
 
 KEPT = "*/*/*/*/*/wandb/*run-*/run-*.wandb"  # below the folder of runs

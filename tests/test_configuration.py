@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from wise_lra.configuration import CONFIGS, TASKS, ConfigurationError, compose, options
-from wise_lra.grid.cells import UNATTENDED
+from wise_lra.runs.key import WITHOUT_ATTENTION
 from wise_lra.signatures import parameters
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ BACKBONES = options("backbone")
 
 
 def composes(preset: str, task: str, backbone: str, attention: str) -> None:
-    choice = "none" if backbone in UNATTENDED else attention
+    choice = "none" if backbone in WITHOUT_ATTENTION else attention
     cfg = compose([f"preset={preset}", f"task={task}", f"backbone={backbone}", f"attention={choice}"])
     assert (cfg.preset.name, cfg.task.name, cfg.backbone.name) == (preset, task, backbone)
     assert cfg.attention.name == choice

@@ -14,7 +14,7 @@ from wise_lra import devices
 from wise_lra.data import look, prepare, source
 from wise_lra.data.packed import PackedSplit, read_manifest, verify
 from wise_lra.data.task import Task
-from wise_lra.grid.places import preset_for
+from wise_lra.runs.selection import preset_for
 
 ROOT = Path(__file__).parents[1]
 FEW = ["data.standin={train: 12, validation: 3}", "data.standin.test=4"]

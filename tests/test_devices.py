@@ -3,6 +3,7 @@
 import itertools
 import signal
 import subprocess
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from test_training import command, folder, train, wait_for
 from torch import nn
 
-from wise_lra import processes, trial
+from wise_lra import find_batch, processes
 from wise_lra.configuration import ConfigurationError, compose
 from wise_lra.data.order import InOrder, Pieces, TrainingOrder
 from wise_lra.results.record import read_all
@@ -204,31 +205,34 @@ class Small(nn.Module):
 
 @pytest.fixture
 def cfg(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A configuration of the small model; its trials run here and not aside, where this file is not known."""
+    """A configuration of the small model; its sizes are tried in this process, where this file is known."""
     cfg = compose(["task=listops", "trainer=cpu"])
     cfg.model = {"_target_": f"{__name__}.Small"}
-    monkeypatch.setattr(trial, "aside", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(find_batch, "_tried", lambda function, *arguments: function(*arguments))
     return cfg
 
 
-def test_the_largest_micro_batch_is_found(cfg: Any) -> None:
-    assert trial.largest(cfg, 32, mixed=False) == 2
-    assert trial.largest(cfg, 3, mixed=False) == 3
+def test_the_largest_micro_batch_is_found(cfg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_batch.largest(cfg, 32, mixed=False) == 2
+    assert find_batch.largest(cfg, 3, mixed=False) == 3
+    monkeypatch.setattr(find_batch, "_tried", lambda *_: False)
+    with pytest.raises(ValueError, match=r"^trainer.find_batch=true: "):
+        find_batch.largest(cfg, 8, mixed=False)
 
 
-def test_a_process_killed_for_its_memory_is_an_answer(cfg: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(_: Any, cfg: Any, size: int, mixed: bool) -> bool:
-        raise ChildProcessError("fits ended with status -9")
+def test_only_a_process_killed_for_its_memory_is_an_answer() -> None:
+    assert find_batch._tried(bool, 1)
+    assert not find_batch._tried(signal.raise_signal, signal.SIGKILL)
+    with pytest.raises(ValueError, match="invalid literal"):
+        find_batch._tried(int, "x")
+    with pytest.raises(BrokenProcessPool):
+        find_batch._tried(signal.raise_signal, signal.SIGTERM)
 
-    monkeypatch.setattr(trial, "aside", killed)
-    with pytest.raises(ValueError, match="not even one example fits"):
-        trial.largest(cfg, 8, mixed=False)
 
-
-def test_another_fault_of_a_trial_is_not_taken_for_it(cfg: Any) -> None:
+def test_another_fault_of_a_step_is_not_taken_for_it(cfg: Any) -> None:
     cfg.task.length = 2
     with pytest.raises(RuntimeError, match="shapes"):
-        trial.largest(cfg, 2, mixed=False)
+        find_batch.largest(cfg, 2, mixed=False)
 
 
 @pytest.mark.slow

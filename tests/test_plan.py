@@ -7,48 +7,54 @@ from pathlib import Path
 import pytest
 from test_results_record import make
 
-from wise_lra import trial
 from wise_lra.configuration import compose
-from wise_lra.grid.cells import cells
-from wise_lra.grid.forecast import clock_time, forecast, recorded, seconds_of
+from wise_lra.find_batch import seconds_an_example
+from wise_lra.runs.key import grid
+from wise_lra.runs.plan import clock_time, forecast, recorded, seconds_of
+from wise_lra.runs.status import status_of
 
 ROOT = Path(__file__).parents[1]
 HOUR = {"train": 3000.0, "validation": 300.0, "test": 300.0, "total": 3600.0}
 
 
-def test_hours_are_those_of_the_same_preset_model_and_device() -> None:
-    grid = cells("quick", {"text": ""}, ["vanilla", "fnet"], ["softmax"], [0, 1, 2])
+def test_hours_are_those_of_the_same_preset_model_and_device(tmp_path: Path) -> None:
+    keys = grid("quick", {"text": ""}, ["vanilla", "fnet"], ["softmax"], [0, 1, 2])
     records = [
         make(device="here", seconds=HOUR),
         make(device="here", seconds=HOUR | {"total": 1800.0}, seed=1),
         make(device="elsewhere", seconds=HOUR | {"total": 9e9}, seed=2),
         make(device="here", preset="quick-1a2b3c4d", seconds=HOUR | {"total": 9e9}),
     ]
-    known = recorded(grid, records, "here")
+    known = recorded(keys, records, "here")
     assert known == {("text", "vanilla", "softmax"): 2700.0}
-    rows = forecast(grid, records[:2], known, {})
+    for record in records[:2]:
+        record.write(tmp_path)
+    table = [status_of(key, tmp_path, tmp_path) for key in keys]
+    rows = forecast(table, known, {})
     assert [(row.model[1], row.cells, row.done, row.seconds, row.source) for row in rows] == [
         ("vanilla", 3, 2, 2700.0, "records"),
         ("fnet", 3, 0, None, "unknown"),
     ]
-    rows = forecast(grid, records[:2], known, {("text", "fnet", "none"): (900.0, "measured")})
+    rows = forecast(table, known, {("text", "fnet", "none"): 900.0})
+    assert rows[1].source == "measured"
     assert sum(row.left for row in rows) == 2700 + 3 * 900
     assert clock_time(rows, 2) == 2700, "one takes vanilla, the other the three of fnet"
 
 
+TINY = ["task=listops", "backbone=fnet", "task.length=64", "model.d_model=16", "model.depth=1", "trainer=cpu"]
+
+
 def test_seconds_of_a_run_by_hand() -> None:
     """0.01 s x 100 steps x 32, and 0.002 s x (4 x 500 + 1,000) evaluated."""
-    assert seconds_of(0.01, 0.002, 100, 32, 4, (500, 1000)) == pytest.approx(32 + 6)
+    recipe = ["recipe.steps=100", "recipe.batch_size=32", "recipe.validate_every=30"]
+    cfg = compose([*TINY, *recipe, "data.validation_examples=500", "data.test_examples=1000"])
+    assert seconds_of(cfg, 0.01, 0.002) == pytest.approx(32 + 6)
 
 
-def test_a_pace_is_measured_up_to_the_batch_and_time_that_ends_first_is_said() -> None:
-    tiny = ["task.length=64", "model.d_model=16", "model.depth=1", "recipe.batch_size=3", "trainer=cpu"]
-    cfg = compose(["task=listops", "backbone=fnet", *tiny])
-    whole, none = trial.paces([cfg], 20.0, 1), trial.paces([cfg], 1e-6, 1)
-    assert whole[0] is not None
-    assert whole[0].size == 3
-    assert whole[0].train > 0 < whole[0].evaluation
-    assert none == [trial.Pace(1e-6, 0.0, 0)]
+def test_a_short_run_measures_an_example() -> None:
+    pace = seconds_an_example(compose(TINY), 0.0)
+    assert pace is not None
+    assert all(0 < seconds < 10 for seconds in pace)
 
 
 def plan(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -75,13 +81,10 @@ def test_a_plan_is_printed_and_nothing_is_spent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--measure", "yes"], "error: measure='yes': expected one of auto, 1, 0"),
+        (["--measure", "yes"], "error: measure='yes': "),
         (["--tasks", "imdb"], "error: tasks='imdb'"),
-        (["--preset", "quick", "recipe.stepz=5"], "error: recipe.stepz=5: no such key"),
-        (
-            ["--preset", "quick", "--device", "no such"],
-            "error: device='no such': no records of it for all cells",
-        ),
+        (["--preset", "quick", "recipe.stepz=5"], "error: recipe.stepz=5: "),
+        (["--preset", "quick", "--device", "no such"], "error: device='no such': "),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(options: list[str], message: str, tmp_path: Path) -> None:

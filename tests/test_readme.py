@@ -1,5 +1,6 @@
 """Oracle: README itself. Its commands are taken from its text and run, those that take hours as far as a plan."""
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wise_lra.configuration import options
-from wise_lra.grid.wishes import Wishes
+from wise_lra.runs.selection import Selection
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,10 +44,7 @@ def test_make_knows_the_target_and_reads_the_options(command: str) -> None:
         name, _, value = word.partition("=")
         said[name.lower()] = value
         assert f'"{value}"' in planned.stdout
-    known = {"preset": options("preset")} | {
-        axis: options(axis.removesuffix("s")) for axis in ("tasks", "backbones", "attentions")
-    }
-    assert Wishes.parsed(said, known)
+    assert Selection.parse(argparse.Namespace(**said))
 
 
 def test_make_help_names_every_target_of_the_readme() -> None:
@@ -96,7 +93,7 @@ def test_a_clone_reproduces_a_slice_and_the_second_time_has_nothing_to_do(tmp_pa
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
     assert first.stdout.startswith(("preset=quick", "setting up"))
     assert len(list((clone / "results" / "records").rglob("*.json"))) == 2
-    assert "2 of 2 cells have their record" in second.stdout
+    assert "2 of 2 cells have their record; 0 to run" in second.stdout
     assert run("git", "status", "--porcelain", cwd=clone).stdout == "", "a run must leave the checkout clean"
 
 

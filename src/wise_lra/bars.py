@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from wise_lra.grid.estimate import clock
+from wise_lra.runs.estimate import clock
 
 LINE_EVERY = 20.0  # seconds between two lines of the same work where there is no terminal
 

@@ -14,14 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 
-from wise_lra import processes, trial
+from wise_lra import find_batch, processes
 from wise_lra.checkpoints import BEST, begun, best, forget, unfit
 from wise_lra.configuration import CONFIGS, compose, plain_dict
 from wise_lra.data.packed import verify
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
 from wise_lra.fitting import ended, fit, precision
-from wise_lra.grid import claim
 from wise_lra.model import chunk_mlp, parameter_count
 from wise_lra.preparation import preparation
 from wise_lra.progress import peak_memory
@@ -31,6 +30,7 @@ from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
+from wise_lra.runs.lock import claim
 from wise_lra.tracking import finish, is_wandb
 from wise_lra.training import Training
 
@@ -157,7 +157,7 @@ def _with_micro_batch(cfg: DictConfig) -> DictConfig:
     cfg = cfg.copy()
     share = -(-cfg.recipe.batch_size // cfg.trainer.devices)
     mixed = precision(cfg.trainer.precision) == "bf16-mixed"
-    cfg.trainer.micro_batch = trial.largest(cfg, share, mixed)
+    cfg.trainer.micro_batch = find_batch.largest(cfg, share, mixed)
     return cfg
 
 
@@ -187,7 +187,7 @@ def _trained(
     device = trainer.strategy.root_device  # the module's own is the processor again by now
     peak = torch.tensor(peak_memory(device), dtype=torch.float64, device=device)
     record = Record(
-        preset=run.cell.preset,
+        preset=run.key.preset,
         task=cfg.task.name,
         variant=run.variant,
         backbone=cfg.backbone.name,

@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from wise_lra.configuration import compose, plain_dict
-from wise_lra.grid.cells import Cell
 from wise_lra.results.columns import BLACK_IS_PADDING
+from wise_lra.runs.key import RunKey
 
 _SCIENCE = ("task", "model", "backbone", "attention", "heads", "wavelet", "recipe", "preset")
 _SCIENCE_DATA = (
@@ -52,10 +52,10 @@ class Run:
         return f"{cfg.task.name}{variant} {cfg.backbone.name} {cfg.attention.name} seed {cfg.seed}"
 
     @cached_property
-    def cell(self) -> Cell:
-        """Its place in the grid, made once: telling the preset's label composes a second configuration."""
+    def key(self) -> RunKey:
+        """Which run it is, found once: the preset's label takes a second configuration."""
         cfg = self.cfg
-        return Cell(
+        return RunKey(
             preset=preset_label(cfg),
             task=cfg.task.name,
             variant=self.variant,
@@ -67,12 +67,12 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where its log, checkpoints and curves are."""
-        return self.cell.folder(Path(self.cfg.runs))
+        return self.key.folder(Path(self.cfg.runs))
 
     @property
     def record(self) -> Path:
         """Where its record is, or will be."""
-        return self.cell.record(Path(self.cfg.records))
+        return self.key.record(Path(self.cfg.records))
 
     @property
     def protocol(self) -> str:
@@ -96,7 +96,7 @@ class Run:
         return {
             "id": f"{cfg.task.name}-{cfg.backbone.name}-{digest}",
             "name": self.name,
-            "group": self.cell.preset,
+            "group": self.key.preset,
             "job_type": self.record.parents[2].name,  # the task, a stand-in under its own name
             "tags": [cfg.backbone.name, cfg.attention.name],
         }

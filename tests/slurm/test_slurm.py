@@ -12,8 +12,8 @@ import pytest
 from test_training import command, folder, lasting, train
 
 from wise_lra.checkpoints import LAST, newest
-from wise_lra.grid.lock import holder
 from wise_lra.results.record import read_all
+from wise_lra.runs.lock import holder
 
 __all__ = ["folder"]
 

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from wise_lra.grid import AlreadyRunning, claim
 from wise_lra.results.record import Record
+from wise_lra.runs.lock import AlreadyRunning, claim
 
 STEPS = 10
 

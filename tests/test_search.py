@@ -12,18 +12,20 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from test_training import command, folder
 
 from wise_lra import configuration
 from wise_lra.configuration import ConfigurationError, compose, options
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
+from wise_lra.runs import study as studies
+from wise_lra.runs.grid import combinations
+from wise_lra.runs.job import planned
+from wise_lra.runs.space import Space, corners, holds
+from wise_lra.runs.study import Reported, open_study, pruner_of, retry_dead_trials, storage_of
+from wise_lra.runs.sweeper import expect_launcher
 from wise_lra.stopping import GivenUp
-from wise_lra.sweeps.cluster import expect_partition
-from wise_lra.sweeps.product import combinations, expect_launcher, planned
-from wise_lra.sweeps.space import Dimension, Space
-from wise_lra.sweeps.study import address, make_pruner, open_study, revive, worker
-from wise_lra.sweeps.trial import Reported
 
 __all__ = ["folder"]
 
@@ -84,26 +86,21 @@ def test_a_launcher_that_is_not_installed_is_named() -> None:
         expect_launcher(OmegaConf.create({"hydra": node}))
 
 
-def test_slurm_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(ConfigurationError, match="no sbatch here"):
-        expect_partition("gpu")
-
-
 def test_a_failed_job_is_a_line_of_the_table_and_what_is_done_is_left_alone(
     folder: Path, tmp_path: Path
 ) -> None:
     settings = ("recipe.lr=1e30,0.01", "recipe.steps=20")
     first = swept(folder, tmp_path, *settings)
     assert first.returncode == 1, first.stderr
-    assert "2 cells: 1 done · 1 failed" in first.stdout
-    assert "lower recipe.lr" in first.stdout
+    assert "2 cells: 1 done · 0 running · 1 failed" in first.stdout
+    assert "recipe.lr=1e+30" in first.stdout
+    assert len(list(tmp_path.rglob("failed.json"))) == 1
     (record,) = read_all(tmp_path / "records")
     assert record.config["recipe"]["lr"] == 0.01
 
     again = swept(folder, tmp_path, "recipe.lr=0.01", "recipe.steps=20")
     assert again.returncode == 0, again.stderr
-    assert "done before" in again.stdout
+    assert "1 of 1 cells have their record; 0 to run" in again.stdout
     assert read_all(tmp_path / "records") == [record]
 
 
@@ -112,7 +109,7 @@ def test_a_failed_job_is_a_line_of_the_table_and_what_is_done_is_left_alone(
 def test_launchers_end_in_the_same_table(folder: Path, tmp_path: Path, launcher: str) -> None:
     done = swept(folder, tmp_path, f"hydra/launcher={launcher}", "recipe.lr=1e30,0.01", "seed=0,1")
     assert done.returncode == 1, done.stderr
-    assert "4 cells: 2 done · 2 failed" in done.stdout
+    assert "4 cells: 2 done · 0 running · 2 failed" in done.stdout
     assert len(read_all(tmp_path / "records")) == 2
 
 
@@ -145,7 +142,7 @@ def test_the_first_trials_are_lras_and_the_authors(name: str) -> None:
     for preset, values in zip(("lra", "paper"), space.first, strict=True):
         cfg = compose([f"task={name}", f"preset={preset}"])
         assert {key: OmegaConf.select(cfg, key) for key in values} == values
-        assert all(space.dimensions[key].holds(value) for key, value in values.items())
+        assert all(holds(space.distributions[key], value) for key, value in values.items())
 
 
 @pytest.mark.slow
@@ -159,10 +156,11 @@ def test_a_space_is_read_in_hydras_words() -> None:
     space = Space.of(
         TINY, [{"recipe.lr": 0.01, "heads.number": 2}], ["task=image", "heads.number=1", "model.depth=1,2"]
     )
-    assert space.dimensions == {
-        "recipe.lr": Dimension(low=0.001, high=0.1, log=True),
-        "model.depth": Dimension(choices=(1, 2)),
+    assert space.distributions == {
+        "recipe.lr": FloatDistribution(0.001, 0.1, log=True),
+        "model.depth": CategoricalDistribution((1, 2)),
     }
+    assert [corners(one) for one in space.distributions.values()] == [(0.001, 0.1), (1, 2)]
     assert space.fixed == ("task=image", "heads.number=1")
     assert space.first == ({"recipe.lr": 0.01},)
 
@@ -190,7 +188,7 @@ def test_a_space_that_cannot_be_searched_is_named(params: Any, first: Any, named
 
 def opened_study(storage: Path, name: str = "tiny", params: Any = TINY) -> Any:
     space = Space.of(params, [{"recipe.lr": 0.01, "heads.number": 2}], [])
-    return open_study(name, storage, space, "tpe", 0, make_pruner("median", 1, 0))
+    return open_study(name, storage, space, "tpe", 0, pruner_of("median", 1, 0))
 
 
 def test_a_storage_of_another_study_is_named(tmp_path: Path) -> None:
@@ -208,17 +206,18 @@ def test_a_storage_of_another_study_is_named(tmp_path: Path) -> None:
         opened_study(tmp_path / "text.db")
 
 
-def test_the_trials_of_a_dead_worker_are_begun_again(tmp_path: Path) -> None:
-    storage = tmp_path / "study.db"
-    study = opened_study(storage)
-    distributions = {key: d.distribution() for key, d in Space.of(TINY, [], []).dimensions.items()}
-    with worker(storage) as name:
-        trial = study.ask(distributions)
-        trial.set_user_attr("worker", name)
-        assert revive(study, storage) == 0, "it lives"
-    assert revive(study, storage) == 1
-    assert study.trials[0].state == optuna.trial.TrialState.FAIL
-    assert study.ask(distributions).params == trial.params
+def test_the_trials_of_a_killed_search_are_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "BEAT", 1)
+    monkeypatch.setattr(studies, "GRACE", 2)
+    study, distributions = opened_study(tmp_path / "study.db"), Space.of(TINY, [], []).distributions
+    dead, alive = studies.ask(study, distributions), studies.ask(study, distributions)
+    with studies.heartbeat(study, [alive]):
+        retry_dead_trials(study)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["FAIL", "RUNNING", "WAITING"]
+    assert studies.ask(study, distributions).params == dead.params
 
 
 def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
@@ -227,7 +226,7 @@ def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
     rule = {"pruner": "median", "startup_trials": 1, "warmup_points": 0}
     module: Any = None
     for accuracy, given_up in ((0.5, False), (0.6, False), (0.1, True)):
-        trial = study.ask()
+        trial = studies.ask(study, {})
         told = Reported({"storage": str(storage), "study": "tiny", "id": trial._trial_id, **rule})
         trainer: Any = SimpleNamespace(
             callback_metrics={"validation/accuracy": torch.tensor(accuracy)}, current_epoch=0, global_step=10
@@ -269,7 +268,7 @@ def test_a_search_never_opens_the_test_set_and_its_best_is_an_experiment(
     assert done.returncode == 0, done.stderr
     assert "the test set was not read" in done.stdout
     assert read_all(tmp_path / "records") == []
-    study = optuna.load_study(study_name="tiny", storage=address(tmp_path / "tiny.db"))
+    study = optuna.load_study(study_name="tiny", storage=storage_of(tmp_path / "tiny.db"))
     assert len(study.trials) == 2
 
     configs = Path(shutil.copytree(configuration.CONFIGS, tmp_path / "configs"))
@@ -289,7 +288,7 @@ def test_a_search_goes_on_where_it_was_and_workers_share_it(folder: Path, tmp_pa
     parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweeper.at_a_time=2")
     done = search(folder, tmp_path, 6, *parallel)
     assert done.returncode == 0, done.stderr
-    study = optuna.load_study(study_name="tiny", storage=address(tmp_path / "tiny.db"))
+    study = optuna.load_study(study_name="tiny", storage=storage_of(tmp_path / "tiny.db"))
     ended = [trial for trial in study.trials if trial.state.is_finished()]
     assert len(ended) == len(study.trials) == 6
     other = search(folder, tmp_path, 7, "recipe.batch_size=4")

@@ -1,0 +1,218 @@
+"""An Optuna study in a SQLite file: opened, checked, reported to by trials; its best becomes an experiment."""
+
+import json
+import sqlite3
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from optuna.storages._heartbeat import HeartbeatThread
+from optuna.trial import TrialState
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from wise_lra.configuration import CONFIGS, ConfigurationError
+from wise_lra.results.atomic import write_text
+from wise_lra.runs.space import Space, is_science
+from wise_lra.stopping import GivenUp
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+PRUNERS = ("median", "hyperband", "none")
+SAMPLERS = ("tpe", "random")
+ACCURACY = "accuracy"  # what a trial that has come to its end sets
+BEAT, GRACE = 3, 10  # seconds between two signs of life of a trial, and without one until it counts as dead
+
+
+def open_study(name: str, path: Path, space: Space, sampler: str, seed: int, pruner: Any) -> optuna.Study:
+    """Return the study of that name in the file `path`, made with its first trials if it is not there.
+
+    Raises ConfigurationError on a file that is no storage, one that holds another study, and a study of another
+    space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known, asked = _content(path)
+    if known and name not in known:
+        raise ConfigurationError(
+            f"hydra.sweeper.storage={path}: holds the study {', '.join(known)}, not {name}; "
+            "name another file, or that study in hydra.sweeper.study"
+        )
+    seed += asked  # no start of a search repeats the draws of an earlier one
+    if sampler == "random":
+        draws: Any = optuna.samplers.RandomSampler(seed)
+    else:
+        draws = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage_of(path),
+        direction="maximize",
+        sampler=draws,
+        pruner=pruner,
+        load_if_exists=True,
+    )
+    mine, theirs = space.fingerprint(), study.user_attrs.get("space")
+    if theirs is None:
+        for values in space.first:
+            study.enqueue_trial(dict(values), skip_if_exists=True)
+        study.set_user_attr("space", mine)
+    elif theirs != mine:
+        raise ConfigurationError(
+            f"hydra.sweeper.storage={path}: its study {name} is another search ({_difference(theirs, mine)}); "
+            "name another file in hydra.sweeper.storage"
+        )
+    return study
+
+
+def storage_of(path: Path) -> optuna.storages.RDBStorage:
+    """Return the storage in a file; a trial without a sign of life is begun again."""
+    with _without_warnings():
+        return optuna.storages.RDBStorage(
+            f"sqlite:///{path.resolve()}",
+            heartbeat_interval=BEAT,
+            grace_period=GRACE,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+
+
+def pruner_of(name: str, startup_trials: int, warmup_points: int) -> Any:
+    """Return the rule by which a trial is given up, from its accuracies at the validations."""
+    if name == "none":
+        return optuna.pruners.NopPruner()
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner()
+    return optuna.pruners.MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=warmup_points)
+
+
+def ask(study: Any, distributions: Mapping[str, Any]) -> optuna.Trial:
+    """Return the next trial, alive from now on: a `heartbeat` is to follow."""
+    with _without_warnings():
+        trial = study.ask(distributions)
+    study._storage.record_heartbeat(trial._trial_id)
+    return trial
+
+
+@contextmanager
+def heartbeat(study: Any, trials: Iterable[optuna.Trial]) -> Iterator[None]:
+    """Give signs of life for trials as long as this block lasts, as `Study.optimize` does."""
+    with ExitStack() as alive:
+        for trial in trials:
+            alive.enter_context(cast(Any, HeartbeatThread(trial._trial_id, study._storage)))
+        yield
+
+
+def retry_dead_trials(study: optuna.Study) -> None:
+    """Queue the trials of killed searches again; wait for a sign of life of those that may still run."""
+    deadline = time.monotonic() + GRACE + BEAT
+    while True:
+        with _without_warnings():
+            optuna.storages.fail_stale_trials(study)
+        if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) or time.monotonic() > deadline:
+            return
+        time.sleep(0.5)
+
+
+class Reported(Callback):
+    """Reports each validation's accuracy to the study of a trial, counted in validations from 1."""
+
+    def __init__(self, trial: Mapping[str, Any]) -> None:
+        """Find the trial by `storage`, `study` and `id`; the pruner is that of the search."""
+        pruner = pruner_of(trial["pruner"], trial["startup_trials"], trial["warmup_points"])
+        study = optuna.load_study(
+            study_name=trial["study"], storage=storage_of(Path(trial["storage"])), pruner=pruner
+        )
+        self._trial = optuna.trial.Trial(study, trial["id"])
+        self._told = len(study.trials[self._trial.number].intermediate_values)
+        self._points = 0
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Count the validations before a resume."""
+        self._points = trainer.current_epoch
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Report, and raise GivenUp where the study says so."""
+        self._points += 1
+        if self._points <= self._told:
+            return
+        accuracy = float(trainer.callback_metrics["validation/accuracy"])
+        self._trial.report(accuracy, self._points)
+        if self._trial.should_prune():
+            raise GivenUp(
+                f"given up at step {trainer.global_step}: validation accuracy {100 * accuracy:.2f} %"
+            )
+
+    def finish(self, accuracy: float) -> None:
+        """Keep the accuracy that the trial came to, for the search to read."""
+        self._trial.set_user_attr(ACCURACY, accuracy)
+
+
+def expect_own(path: Path, study: str) -> None:
+    """Raise ConfigurationError where `path` is a file that the study did not write."""
+    if not path.exists():
+        return
+    try:
+        found = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("found", {})
+    except (yaml.YAMLError, AttributeError):
+        found = {}
+    if found.get("study") != study:
+        raise ConfigurationError(
+            f"hydra.sweeper.result={path}: holds something else than the best of study {study}; name another file"
+        )
+
+
+def write_experiment(path: Path, overrides: Sequence[str], cfg: DictConfig, found: dict[str, Any]) -> None:
+    """Write overrides as a file of configs/experiment, which `experiment=` loads; its record will hold `found`."""
+    choices = {axis: cfg[axis].name for axis in ("preset", "task", "backbone", "attention")}
+    if choices["attention"] == "none":  # the backbone's own choice
+        del choices["attention"]
+    settings = OmegaConf.create()
+    for override in filter(is_science, overrides):
+        key = override.lstrip("+~").partition("=")[0]
+        if key != "seed" and not ("." not in key and (CONFIGS / key).is_dir()):
+            OmegaConf.update(settings, key, OmegaConf.select(cfg, key), force_add=True)
+    content = {
+        "defaults": [{f"override /{group}": choice} for group, choice in choices.items()],
+        **OmegaConf.to_container(settings),  # type: ignore[dict-item]
+        "found": found,
+    }
+    head = (
+        "# @package _global_\n"
+        f"# The best of a search by validation accuracy. To train and test it: train.py experiment={path.stem}\n"
+    )
+    write_text(path, head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Optuna warns that retrying is experimental, and that `Study.optimize` is what gives signs of life."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
+        yield
+
+
+def _content(path: Path) -> tuple[list[str], int]:
+    """Return the names of the studies in a file and the number of their trials, none if it is not there."""
+    if not path.exists():
+        return [], 0
+    try:
+        with sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True) as database:
+            names = [name for (name,) in database.execute("select study_name from studies order by study_id")]
+            return names, int(database.execute("select count(*) from trials").fetchone()[0])
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"hydra.sweeper.storage={path}: no storage of Optuna ({error}); name another file"
+        ) from None
+
+
+def _difference(theirs: str, mine: str) -> str:
+    old, new = json.loads(theirs), json.loads(mine)
+    for key in sorted({*old["space"], *new["space"]}):
+        there, here = (one["space"].get(key, "not searched") for one in (old, new))
+        if there != here:
+            return f"there {key} is {there}, here {here}"
+    return f"only one of them has {' '.join(sorted(set(old['fixed']) ^ set(new['fixed'])))}"
