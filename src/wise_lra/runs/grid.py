@@ -55,14 +55,12 @@ class Grid(LaunchingSweeper):
 
     def _run(self, jobs: Sequence[Job], outcomes: dict[Job, Outcome]) -> None:
         """Launch what is to be run until each job has ended, here or elsewhere."""
-        first, seen = True, set[Job]()
+        seen: set[Job] = set()
+        have = sum(map(_settled, jobs))
+        print(f"{have} of {len(jobs)} cells have their record; {len(jobs) - have} to run", flush=True)
         while left := [job for job in jobs if job not in outcomes and not _settled(job)]:
             held = {job: pid for job in left if (pid := holder(job.folder)) is not None}
             ready = [job for job in left if job not in held]
-            if first:
-                have = sum(map(_settled, jobs))
-                print(f"{have} of {len(jobs)} cells have their record; {len(ready)} to run", flush=True)
-                first = False
             for job in held.keys() - seen:
                 print(f"{job.key}: process {held[job] or '?'} is running it; left alone", flush=True)
                 seen.add(job)
