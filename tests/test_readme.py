@@ -34,17 +34,67 @@ def test_the_two_commands_come_first() -> None:
     assert README.index("table:begin") < README.index("make reproduce-lra") < README.index("## ")
 
 
+@pytest.fixture(scope="session")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a program to stand in for Python: it prints its arguments, a line each."""
+    program = tmp_path_factory.mktemp("a folder") / "stub"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def made(stub: Path, target: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a target with the stub for Python; nothing is installed."""
+    ready = [f"--old-file=.venv/ready{kind}" for kind in ("", "-report", "-dashboard", "-benchmark")]
+    return run("make", *ready, f"IN_VENV={stub}", target, *options)
+
+
 @pytest.mark.parametrize("command", MADE)
-def test_make_knows_the_target_and_reads_the_options(command: str) -> None:
-    words = shlex.split(command)
-    planned = run("make", "-n", *words[1:])
+def test_make_knows_the_target_and_reads_the_options(command: str, stub: Path) -> None:
+    _, target, *options = shlex.split(command)
+    planned = run("make", "-n", target, *options)
     assert planned.returncode == 0, planned.stderr
+    given = made(stub, target, *options).stdout.splitlines() if options else []
     said = dict.fromkeys(AXES, "")
-    for word in words[2:]:
+    for word in options:
         name, _, value = word.partition("=")
         said[name.lower()] = value
-        assert f'"{value}"' in planned.stdout
+        assert set(value.split() if name == "ARGS" else [value]) <= set(given)
     assert Selection.parse(argparse.Namespace(**said))
+
+
+TAKEN = {
+    "reproduce-lra": "PRESET TASKS BACKBONES ATTENTIONS SEEDS DATA SOURCE JOBS LAUNCHER",
+    "plan": "PRESET TASKS BACKBONES ATTENTIONS SEEDS JOBS MEASURE DEVICE",
+    "status": "PRESET TASKS BACKBONES ATTENTIONS SEEDS",
+    "data": "PRESET TASKS SOURCE DATA",
+    "report": "RECORDS WANDB",
+    "wavelets": "RUN",
+    "benchmark": "SECTIONS",
+}
+
+
+@pytest.mark.parametrize("target", [*TAKEN, "dashboard", "wandb-sync"])
+def test_what_is_in_a_variable_of_make_is_never_run(target: str, stub: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    for text in ("""0"; {0}; "'; {0}; '$({0})`{0}`$(shell {0}); {0} & {0}""", "0\n{0}"):
+        value = text.format(f"touch {marker}")
+        names = TAKEN.get(target, "").split()
+        done = made(stub, target, *(f"{name}={value}" for name in (*names, "ARGS")))
+        assert done.stdout.count(value) == len(names), done.stdout + done.stderr
+    assert not marker.exists()
+
+
+def test_quotes_in_args_hold_a_word_together(stub: Path) -> None:
+    given = """--dry-run 'a b' "recipe.lr=0.1" c\\ d 'backbone=glob(wise_*)' *"""
+    done = made(stub, "dashboard", f"ARGS={given}")
+    assert done.stdout.splitlines()[1:] == [
+        *("--dry-run", "a b", "recipe.lr=0.1", "c d", "backbone=glob(wise_*)", "*")
+    ]
+    assert made(stub, "dashboard").stdout.splitlines() == ["scripts/dashboard.py"]
+    refused = made(stub, "dashboard", "ARGS=it's")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "ARGS=it's" in refused.stderr
 
 
 def test_make_help_names_every_target_of_the_readme() -> None:
