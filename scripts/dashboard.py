@@ -13,10 +13,12 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from wise_lra.configuration import wandb_project
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped
@@ -28,7 +30,10 @@ def main() -> int:
     """Return 0; 1 where W&B cannot be asked or refuses, 2 where there is nothing to show."""
     options = parse_options()
     try:
-        spec = built(options, "" if options.dry_run else options.entity or entity())
+        options.project = wandb_project(options.project)
+        spec = built(
+            options, "" if options.dry_run else options.entity or os.environ.get("WANDB_ENTITY") or entity()
+        )
     except (ValueError, OSError) as error:
         return failed(error, 2)
     except Exception as error:  # what W&B raises for want of key, network or right is without limit
@@ -55,8 +60,10 @@ def parse_options() -> argparse.Namespace:
     option("--preset", help="whose runs; by default the largest that has records")
     option("--records", type=Path, default=Path("results/records"), help="folder of records")
     option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
-    option("--entity", help="user or team in W&B; by default the one of the key")
-    option("--project", default="wise-lra", help="project in W&B, as logger.project has it")
+    option("--entity", help="user or team in W&B; by default WANDB_ENTITY, or the one of the key")
+    option(
+        "--project", help="project in W&B, as logger.project has it; by default WANDB_PROJECT, or wise-lra"
+    )
     option("--dry-run", type=Path, metavar="FILE", help="write the specification there, as JSON; ask nobody")
     return parser.parse_args()
 

@@ -52,7 +52,7 @@ def main() -> int:
             records=options.records,
             runs=options.runs,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -75,6 +75,9 @@ def run(cfg: DictConfig) -> int:
 def attempt(cfg: DictConfig) -> Outcome:
     """Return the outcome of one checked configuration, having printed what was measured."""
     # Here, for torch and Lightning take seconds to import.
+    from hydra.errors import InstantiationException
+    from pytorch_lightning.utilities.memory import is_oom_error
+
     from wise_lra.experiment import Refused, train, validate
     from wise_lra.runs.lock import AlreadyRunning
     from wise_lra.training import Diverged
@@ -105,8 +108,18 @@ def attempt(cfg: DictConfig) -> Outcome:
         )
     except OutOfTime as error:
         return Outcome(OUT_OF_TIME, str(error))
-    except (Refused, AlreadyRunning, Diverged, ValueError, OSError, MemoryError) as error:
-        return Outcome(1, str(error))
+    except (Refused, AlreadyRunning, Diverged, ValueError, InstantiationException) as error:
+        return Outcome(1, " ".join(str(error).split()))
+    except OSError as error:
+        unnamed = (
+            error.errno is not None and error.filename is None
+        )  # as a disk that is full in a library's write
+        return Outcome(1, f"{error}" + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not is_oom_error(error):
+            raise
+        less = "recipe.batch_size, trainer.micro_batch, trainer.mlp_chunk, model.d_model or task.length"
+        return Outcome(1, f"memory does not suffice ({' '.join(str(error).split())}): lower {less}")
     accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]
     print(
         f"{record.label} {record.backbone} {record.attention} seed {record.seed}: test accuracy "
@@ -163,7 +176,7 @@ def hydra_main() -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its errors come here, to be one line
     try:
         job()
-    except (ConfigurationError, HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, RecursionError, OSError) as error:
         return failed(error, 2)
     return 0
 

@@ -23,18 +23,19 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, options
+from wise_lra.configuration import CONFIGS, ConfigurationError, options, wandb_mode, wandb_project
 from wise_lra.results.atomic import write_text
 from wise_lra.runs.space import Space, corners
-from wise_lra.tracking import offline_reason
+from wise_lra.tracking import offline_reason, one_line
 
 
 def main() -> int:
-    """Return 0 when the sweep is created or written, 2 on a bad space or setting."""
+    """Return 0 when the sweep is created or written, 1 where W&B refuses it, 2 on a bad space or setting."""
     options_ = parse_options()
     try:
         space, settings = searched(options_.sweep, options_.overrides)
         space.check()
+        project, mode = wandb_project(options_.project), wandb_mode()
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -42,18 +43,22 @@ def main() -> int:
     path = options_.out or Path(f"results/searches/{options_.sweep}.wandb.yaml")
     write_text(path, yaml.safe_dump(sweep, sort_keys=False))
     print(f"written: {path} ({len(space.distributions)} parameters, each value of them checked)")
-    if reason := offline_reason("auto"):
+    if reason := offline_reason(mode):
         print(
             f"not created, for W&B is offline: {reason}; create it with: "
-            f"{shlex.join(['wandb', 'sweep', '--project', options_.project, str(path)])}"
+            f"{shlex.join(['wandb', 'sweep', '--project', project, str(path)])}"
         )
         return 0
     import wandb
 
-    identity = wandb.sweep(sweep, project=options_.project)
+    try:
+        identity = wandb.sweep(sweep, project=project)
+    except Exception as error:  # what W&B raises for want of key, network or right is without limit
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
     print(
         f"created; run as many agents as there are machines: "
-        f"{shlex.join(['wandb', 'agent', f'{options_.project}/{identity}'])}"
+        f"{shlex.join(['wandb', 'agent', f'{project}/{identity}'])}"
     )
     return 0
 
@@ -117,7 +122,7 @@ def parse_options() -> argparse.Namespace:
     )
     option("--trials", type=int, help="runs in all; by default as the search says")
     option("--out", type=Path, help="where the YAML goes; by default results/searches/<sweep>.wandb.yaml")
-    option("--project", default="wise-lra", help="W&B project")
+    option("--project", help="W&B project; by default WANDB_PROJECT, or wise-lra")
     return parser.parse_args()
 
 

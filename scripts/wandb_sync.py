@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from wise_lra.configuration import ConfigurationError, wandb_mode
 from wise_lra.runs.lock import holder
 from wise_lra.tracking import UNSENT, offline_reason
 
@@ -31,7 +32,13 @@ def main() -> int:
     print(f"{len(runs) or 'nothing'} waiting under {options.runs}")
     if options.list or not runs:
         return 0
-    if reason := offline_reason("auto"):
+    try:
+        mode = wandb_mode()
+    except ConfigurationError as error:
+        return failed(str(error))
+    if mode in ("offline", "disabled"):
+        return failed(f"WANDB_MODE={mode}: nothing is uploaded; expected online, or no WANDB_MODE")
+    if reason := offline_reason(mode):
         return failed(f"{reason}; expected WANDB_API_KEY or `wandb login`, and a network")
     wandb = str(Path(sys.executable).with_name("wandb"))
     with tempfile.TemporaryDirectory() as logs:  # else it leaves them in ./wandb

@@ -4,12 +4,24 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from wise_lra.configuration import CONFIGS, TASKS, ConfigurationError, compose, options
+from wise_lra.configuration import (
+    CONFIGS,
+    TASKS,
+    ConfigurationError,
+    check,
+    compose,
+    options,
+    plain_dict,
+    wandb_mode,
+    wandb_project,
+)
 from wise_lra.runs.key import WITHOUT_ATTENTION
 from wise_lra.signatures import parameters
 
@@ -131,6 +143,16 @@ MISTAKES = [
     (["seed=x"], "seed=x", "whole number"),
     (["recipe.steps=0"], "recipe.steps=0", "1 or more"),
     (["cluster.minutes=0"], "cluster.minutes=0", "1 or more"),
+    (["recipe.lr=0"], "recipe.lr=0", "above 0"),
+    (["recipe.lr=1e400"], "recipe.lr=inf", "1e38"),
+    (["recipe.clip=-1"], "recipe.clip=-1", "or null"),
+    (["recipe.weight_decay=-0.1"], "recipe.weight_decay=-0.1", "0 or more"),
+    (["seed=9223372036854775808"], "seed=9223372036854775808", "0 to 4294967295"),
+    (["data.seed=4294967296"], "data.seed=4294967296", "0 to 4294967295"),
+    (["task.length=1000000000"], "task.length=1000000000", "16777216"),
+    (["model.d_model=65536", "heads.qkv_dim=65536"], "model.d_model=65536", "weights"),
+    (["model.depth=1024", "model.d_model=8192"], "model.depth=1024", "weights"),
+    (['trainer.max_time="99999999999:00:00:00"'], "trainer.max_time=99999999999", "DD:HH:MM:SS"),
 ]
 
 
@@ -144,6 +166,69 @@ def test_a_mistake_is_named(overrides: list[str], named: str, expected: str) -> 
     assert named in message
     assert expected in message
     assert "\n" not in message
+
+
+def numbers(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the key of every setting that is a number, or may be one, with what it is."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from numbers(value, f"{path}{key}.")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield f"{path}{key}", value
+
+
+OPTIONAL = ("trainer.threads=1", "trainer.micro_batch=8", "trainer.mlp_chunk=8", "recipe.clip=1")
+PROPER = [  # between them they have every number
+    ["preset=lra", "backbone=wise_lifting", "attention=linformer"],
+    ["preset=quick", "backbone=wise_adaptive", "attention=performer_favor"],
+    ["preset=quick", "backbone=vanilla", "attention=longformer"],
+]
+
+
+@pytest.mark.parametrize("overrides", PROPER, ids=" ".join)
+def test_no_number_of_a_configuration_may_be_absurd(overrides: list[str]) -> None:
+    cfg = compose([*overrides, *OPTIONAL])
+    # Copies that follow a key which is tried, and settings of data that are the generators' to judge.
+    others = ("model.mixer", "backbone.mixer", "attention.mixer", "data.generated", "data.standin")
+    keys = [key for key, _ in numbers(plain_dict(cfg)) if not key.startswith(others)]
+    assert {"recipe.lr", "recipe.clip", "model.depth", "heads.qkv_dim", "seed", "wavelet.taps"} < set(keys)
+    own = [f"attention.mixer.{one}" for one in ("rank", "features", "window") if one in cfg.attention.mixer]
+    for key in [*own, *keys] if overrides == PROPER[0] else own:
+        for value in (-1, float("nan"), 10**400):
+            wrong = cfg.copy()
+            OmegaConf.update(wrong, key, value)
+            with pytest.raises(ConfigurationError) as caught:
+                check(wrong)
+            assert f"{key.removeprefix('attention.mixer')}={value}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a\\b", "a#b", "a?b", "a%b", "a:b", "a" * 129])
+def test_a_project_that_wandb_forbids_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = compose([])
+    cfg.logger.project = name
+    with pytest.raises(ConfigurationError, match=r"logger\.project="):
+        check(cfg)
+    monkeypatch.setenv("WANDB_PROJECT", name)
+    with pytest.raises(ConfigurationError, match="WANDB_PROJECT="):
+        compose([])
+    compose(["logger.project=said", "logger.entity=lab"])
+    compose(["logger=csv"])
+
+
+def test_projects_that_wandb_takes_and_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_PROJECT", "WANDB_MODE"):
+        monkeypatch.setenv(name, "")
+    assert (wandb_project(), wandb_mode()) == ("wise-lra", "auto")
+    monkeypatch.setenv("WANDB_PROJECT", "é" * 128)
+    assert wandb_project() == "é" * 128
+    assert wandb_project("said") == "said"
+    for said, meant in {"dryrun": "offline", "disabled": "disabled", "run": "online"}.items():
+        monkeypatch.setenv("WANDB_MODE", said)
+        assert (wandb_mode(), wandb_mode("online")) == (meant, "online")
+    monkeypatch.setenv("WANDB_MODE", "perhaps")
+    with pytest.raises(ConfigurationError, match="WANDB_MODE=perhaps: expected online"):
+        compose([])
+    compose(["logger.mode=offline"])
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])

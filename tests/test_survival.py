@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,15 +14,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
+from test_data_script import loaded
+from test_tracking import SPACE, mountable
 from test_training import ROOT, SMALL, command, folder, lasting, train, wait_for
 
 from wise_lra import checkpoints, experiment
 from wise_lra.checkpoints import BEST, LAST, PREVIOUS, SafeCheckpoints, newest
 from wise_lra.configuration import compose
+from wise_lra.results import atomic
 from wise_lra.results.record import read_all
 from wise_lra.stopping import OutOfTime
 from wise_lra.training import Training
@@ -45,14 +51,66 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(
 def test_a_full_disk_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SafeCheckpoints().save_checkpoint({"step": 1}, tmp_path / LAST)
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr("wise_lra.checkpoints.os.fsync", full)
     with pytest.raises(OSError, match="No space left on device; earlier checkpoints are kept"):
         SafeCheckpoints().save_checkpoint({"step": 2}, tmp_path / LAST)
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
     assert torch.load(tmp_path / LAST, weights_only=True) == {"step": 1}
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_that_a_full_disk_refuses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wise_lra.results.atomic.os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/record\.json'"):
+        atomic.write_text(tmp_path / "record.json", "{}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not mountable(), reason="no namespace of its own to mount a small disk in")
+@pytest.mark.parametrize("kind", ["size=32k", "ro"])
+def test_a_disk_that_is_full_or_read_only_has_no_room(tmp_path: Path, kind: str) -> None:
+    program = (
+        "import sys, pathlib, wise_lra.results.atomic as a; a.expect_room(pathlib.Path(sys.argv[1], 'new'))"
+    )
+    place = shlex.quote(str(tmp_path))
+    command = (
+        f"mount -t tmpfs -o {kind} tmpfs {place} && exec {sys.executable} -c {shlex.quote(program)} {place}"
+    )
+    done = subprocess.run([*SPACE, command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("OSError: [Errno ")
+    assert str(tmp_path) in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "runs=results/runs"),
+        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "x/y"), "'x/y'"),
+        (MemoryError("Unable to allocate 9 TiB"), "recipe.batch_size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "recipe.batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 TiB"), "recipe.batch_size"),
+        (InstantiationException("Error in call to target:\nValueError('no')"), "target: ValueError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_ends_a_run_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    monkeypatch.setattr(experiment, "train", lambda _: (_ for _ in ()).throw(error))
+    outcome = loaded("train").attempt(compose([]))
+    assert outcome.status == 1
+    assert said in outcome.reason
+    assert "\n" not in outcome.reason
+
+
+def test_an_error_that_nobody_foresaw_is_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "train", lambda _: (_ for _ in ()).throw(RuntimeError("size mismatch")))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        loaded("train").attempt(compose([]))
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
@@ -192,6 +250,46 @@ def test_a_run_that_was_moved_while_it_was_stopped_is_the_same_run(
     monkeypatch.chdir(tmp_path / "there")
     assert trained(Path("link")) == whole
     assert Scripted.stretches == [40]
+
+
+@pytest.mark.parametrize("key", ["records", "runs"])
+@pytest.mark.parametrize("fault", ["a file", "no such disk", "full"])
+def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, fault: str
+) -> None:
+    place = tmp_path / "here"
+    if fault == "a file":
+        place.touch()
+    elif fault == "no such disk":
+        place.symlink_to(tmp_path / "not" / "mounted")
+    else:
+        place.mkdir()
+        room = {place: 1000}
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=room.get(path, 10**9)))
+    with pytest.raises(experiment.Refused, match=rf"^{key}={place}: .*: {place}"):
+        trained(tmp_path, f"{key}={place}")
+    assert Scripted.stretches == []
+    assert not list(tmp_path.rglob("run.lock"))
+
+
+@pytest.mark.parametrize("option", ["--records", "--runs"])
+def test_a_grid_that_cannot_be_written_ends_before_its_data_are_prepared(tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").touch()
+    script = [sys.executable, str(ROOT / "scripts/reproduce.py"), "--preset", "quick", "--source", "standin"]
+    more = [option, str(tmp_path / "file"), f"data.root={tmp_path / 'data'}"]
+    done = subprocess.run([*script, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert str(tmp_path / "file") in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_disk_without_room_for_the_states_is_named_before_the_first_step(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
+    with pytest.raises(experiment.Refused, match=rf"^runs={tmp_path}/runs: "):
+        trained(tmp_path)
+    assert Scripted.stretches == []
 
 
 def missing(path: Path) -> None:

@@ -141,6 +141,31 @@ def test_a_key_that_is_none_leaves_the_run_offline_and_is_said_once(
     assert kept(tmp_path)["summary"]["train/loss"] == 1.5
 
 
+@pytest.mark.parametrize(("said", "environment"), [("auto", "disabled"), ("disabled", "online")])
+def test_a_run_that_is_disabled_leaves_nothing_to_upload(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, said: str, environment: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", environment)
+    assert begun(tmp_path, mode=said) is None
+    assert list(tmp_path.iterdir()) == []
+    assert server.bodies == b""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({"project": None}, ("lab-project", "lab")), ({"project": "own", "entity": "me"}, ("own", "me"))],
+    ids=["from the environment", "from the configuration"],
+)
+def test_the_environment_names_project_and_entity_where_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    for name, value in {"MODE": "disabled", "PROJECT": "lab-project", "ENTITY": "lab"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    logger = begun(tmp_path, mode="offline", **said)
+    assert (logger.experiment.project, logger.experiment.entity) == expected
+    tracking.finish(logger, {})
+
+
 def test_a_server_that_is_not_there_is_not_waited_for(
     tmp_path: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,6 +310,9 @@ def test_what_waits_is_listed_and_uploaded_once(
     listed = sync(tmp_path, "--list")
     assert (listed.returncode, listed.stdout) == (0, f"{run}\n1 waiting under {tmp_path}\n")
     monkeypatch.setenv("WANDB_API_KEY", "")
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        assert "WANDB_MODE=disabled: nothing is uploaded" in sync(tmp_path).stderr
     keyless = sync(tmp_path)
     assert keyless.returncode == 1
     assert (

@@ -1,5 +1,6 @@
 """Checkpoints that outlive their writer: written aside, read back, renamed; the one before is kept until then."""
 
+import contextlib
 import io
 import logging
 import os
@@ -55,7 +56,8 @@ class SafeCheckpoints(TorchCheckpointIO):
                 "make room and run again"
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 class Saving(Checkpoint):

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -36,15 +37,34 @@ _CHOICES = {
     "trainer.precision": ("auto", "32", "bf16"),
     "trainer.progress": ("auto", "bar", "lines", "none"),
     "logger.name": ("wandb", "csv"),
-    "logger.mode": ("auto", "online", "offline"),
+    "logger.mode": ("auto", "online", "offline", "disabled"),
+}
+_FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
+_SEED = 2**32 - 1  # torch, NumPy and Optuna take no more, all of them
+_MANY, _WIDE = 10**9, 2**16
+_WHOLE = {  # the least and the most of what is a whole number
+    **dict.fromkeys(("seed", "data.seed"), (0, _SEED)),
+    **dict.fromkeys(("recipe.steps", "recipe.warmup_steps", "recipe.validate_every"), (1, _MANY)),
+    **dict.fromkeys(("recipe.batch_size", "cluster.minutes", "cluster.memory_gb"), (1, 10**6)),
+    **dict.fromkeys(("task.vocabulary", "task.classes", "model.vocabulary", "model.classes"), (1, _WIDE)),
+    **dict.fromkeys(("model.d_model", "heads.number", "heads.qkv_dim"), (1, _WIDE)),
+    **dict.fromkeys(("wavelet.level", "wavelet.taps", "preset.linformer_rank"), (1, _WIDE)),
+    **dict.fromkeys(("task.length", "model.length", "model.mlp_dim", "data.buckets"), (1, 2**24)),
+    **dict.fromkeys(("task.documents", "model.documents"), (1, 2)),
+    **{"model.depth": (1, _MOST["depth"]), "cluster.cpus": (1, 1024), "cluster.gpus": (0, 1024)},
+    **{"trainer.workers": (0, 1024), "trainer.threads": (1, 1024)},
+    **dict.fromkeys(("trainer.micro_batch", "trainer.mlp_chunk"), (1, _MANY)),
+    **dict.fromkeys(("data.validation_examples", "data.test_examples"), (1, _MANY)),
+}
+_NUMBERS = {  # whether zero is one of them
+    **{"recipe.lr": False, "recipe.clip": False, "recipe.weight_decay": True},
+    "preset.parameter_limit": False,
 }
 _OPTIONAL = (
-    *("trainer.threads", "trainer.micro_batch", "trainer.mlp_chunk"),
-    *("data.validation_examples", "data.test_examples"),
+    *("trainer.threads", "trainer.micro_batch", "trainer.mlp_chunk", "recipe.clip"),
+    *("data.validation_examples", "data.test_examples", "preset.parameter_limit"),
 )
-_FREE = ("data.generated", "data.standin")  # nodes whose keys depend on the task; `prepare` judges them
-_REQUESTS = ("cluster.minutes", "cluster.memory_gb", "cluster.cpus")
-_WHOLE = ("seed", "data.seed", "trainer.workers", "cluster.gpus", *_REQUESTS, *_OPTIONAL)
+_WEIGHTS = 10**9  # of a model at most: 4 GB, four times that in training
 _FLAGS = (
     "overwrite",
     "test",
@@ -78,6 +98,7 @@ def check(cfg: DictConfig) -> None:
     except OmegaConfBaseException as error:
         raise ConfigurationError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     _check_attention(plain)
+    _check_numbers(plain)  # first, to name the key that was set and not one that follows it
     for path, node in _nodes(plain):
         _bind(path, node)
     _check_values(plain)
@@ -117,11 +138,9 @@ def _check_facts(config: dict[str, Any]) -> None:
     for key in ("task.name", "backbone.name", "attention.name", "data.protocol"):
         if not isinstance(value := _at(config, key), str) or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
             raise ConfigurationError(f"{key}={value}: expected a name")
-    _at_least("seed", config.get("seed"), 0)
-    _at_least("data.buckets", config["data"].get("buckets", 1), 1)  # old records have none
-    for key in ("data.validation_examples", "data.test_examples"):
-        if (value := _at(config, key)) is not None:
-            _at_least(key, value, 1)
+    for key in ("seed", "data.validation_examples", "data.test_examples", "data.buckets"):
+        if key != "data.buckets" or "buckets" in config["data"]:  # old records have none
+            expect_whole(key, _at(config, key), *_WHOLE[key])
 
 
 def _expect_plain(config: Any) -> None:
@@ -165,12 +184,40 @@ def purpose(group: str, option: str) -> str:
         return file.readline().lstrip("# ").strip()
 
 
+def wandb_project(said: Any = None) -> str:
+    """Return the W&B project: what is said, else WANDB_PROJECT, else wise-lra.
+
+    Raises ConfigurationError on a name that W&B forbids.
+    """
+    name = str(said or os.environ.get("WANDB_PROJECT") or "wise-lra")
+    if len(name) > 128 or set(name) & set("/\\#?%:"):
+        source = "logger.project" if said else "WANDB_PROJECT"
+        raise ConfigurationError(
+            f"{source}={name}: expected at most 128 characters, none of them / \\ # ? % :"
+        )
+    return name
+
+
+def wandb_mode(said: str = "auto") -> str:
+    """Return online, offline, disabled or auto: what is said, else what WANDB_MODE says.
+
+    Raises ConfigurationError on a value of WANDB_MODE that W&B does not know.
+    """
+    mode = os.environ.get("WANDB_MODE") or "auto"
+    known = {"dryrun": "offline", "run": "online", "shared": "online"}  # W&B's other names
+    if said != "auto":
+        return said
+    if mode not in ("auto", "online", "offline", "disabled", *known):
+        raise ConfigurationError(f"WANDB_MODE={mode}: expected online, offline or disabled")
+    return known.get(mode, mode)
+
+
 def _composed(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
             return hydra_compose("train", overrides=opened(overrides))
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
             raise ConfigurationError(_explained(str(error), overrides)) from None
 
 
@@ -335,6 +382,20 @@ def _check_attention(cfg: dict[str, Any]) -> None:
         raise ConfigurationError(f"{given} holds no attention; leave it out")
 
 
+def _check_numbers(cfg: dict[str, Any]) -> None:
+    for key, (least, most) in _WHOLE.items():
+        expect_whole(key, _at(cfg, key), least, most)
+    for key, zero in _NUMBERS.items():
+        value = _at(cfg, key)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not _left_out(key, value) and not (number and 0 <= value <= 1e38 and (value or zero)):
+            low = "0 or more" if zero else "above 0"
+            raise ConfigurationError(f"{key}={value}: expected float, {low} and at most 1e38{_null(key)}")
+    for key in ("model.dropout", "heads.dropout"):
+        if isinstance(value := _at(cfg, key), (int, float)) and not 0 <= value < 1:
+            raise ConfigurationError(f"{key}={value}: expected a probability in [0, 1)")
+
+
 def _check_values(cfg: dict[str, Any]) -> None:
     for key, allowed in _CHOICES.items():
         value = _at(cfg, key)
@@ -343,21 +404,16 @@ def _check_values(cfg: dict[str, Any]) -> None:
     for key in _FREE:
         if not isinstance(value := _at(cfg, key), dict):
             raise ConfigurationError(f"{key}={value}: expected settings, as in {key}.train=2000")
-    for key in _WHOLE:
-        value = _at(cfg, key)
-        least = 1 if key in (*_OPTIONAL, *_REQUESTS) else 0
-        if value is None and key in _OPTIONAL:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            more = " or null" if key in _OPTIONAL else ""
-            raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more{more}")
     _check_devices(cfg)
     limit = cfg["trainer"]["max_time"]
-    if limit is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(limit)):
+    if limit is not None and not re.fullmatch(r"\d{1,5}:\d\d:\d\d:\d\d", str(limit)):
         raise ConfigurationError(f'trainer.max_time={limit}: expected "DD:HH:MM:SS" in quotes, or null')
     for key, least in (("pictures_every", 0), ("patience", 1)):
         if key in cfg["logger"]:
-            _at_least(f"logger.{key}", cfg["logger"][key], least)
+            expect_whole(f"logger.{key}", cfg["logger"][key], least, 10**6)
+    if cfg["logger"]["name"] == "wandb":
+        wandb_project(cfg["logger"]["project"])
+        wandb_mode(cfg["logger"]["mode"])
     for key in (*_FLAGS, *(["logger.artifacts"] if "artifacts" in cfg["logger"] else [])):
         if not isinstance(_at(cfg, key), bool):
             raise ConfigurationError(f"{key}={_at(cfg, key)}: expected true or false")
@@ -367,8 +423,8 @@ def _check_devices(cfg: dict[str, Any]) -> None:
     trainer, batch = cfg["trainer"], cfg["recipe"]["batch_size"]
     count = trainer["devices"]
     if count != "all":
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ConfigurationError(f"trainer.devices={count}: expected a whole number, 1 or more, or all")
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1024:
+            raise ConfigurationError(f"trainer.devices={count}: expected a whole number, 1 to 1024, or all")
         if isinstance(batch, int) and 1 <= batch < count:
             raise ConfigurationError(
                 f"trainer.devices={count}: recipe.batch_size={batch}, fewer; expected at most {batch}"
@@ -381,27 +437,29 @@ def _check_devices(cfg: dict[str, Any]) -> None:
 
 def _check_sizes(cfg: dict[str, Any]) -> None:
     """Check what the constructors would refuse after torch is there."""
-    model, recipe = cfg["model"], cfg["recipe"]
-    for key in ("d_model", "depth", "mlp_dim", "length"):
-        _at_least(f"model.{key}", model[key], 1)
-    for key in ("steps", "batch_size", "warmup_steps", "validate_every"):
-        _at_least(f"recipe.{key}", recipe[key], 1)
-    _at_least("data.buckets", buckets := cfg["data"]["buckets"], 1)
+    model, buckets = cfg["model"], cfg["data"]["buckets"]
     if buckets > model["length"]:
         raise ConfigurationError(f"data.buckets={buckets}: expected 1 to task.length={model['length']}")
-    if not 0 <= model["dropout"] < 1:
-        raise ConfigurationError(f"model.dropout={model['dropout']}: expected a probability in [0, 1)")
+    attention, length, bands = 0, model["length"], 1
     for _, node in _nodes(cfg["backbone"]["mixer"]):
         if "heads" in node:
             _check_heads(node)
+            attention += 4 * model["d_model"] * node["qkv_dim"] + 2 * length * node.get("rank", 0)
         if node["_target_"] == _BANDED:
-            _check_bands(node, -(-model["length"] // buckets) + (model["pool"] == "cls"), buckets)
+            _check_bands(node, -(-length // buckets) + (model["pool"] == "cls"), buckets)
+            bands = 1 if node["fit_parameters"] else node["bank"]["level"] + 1
+    block = bands * attention + 2 * model["d_model"] * model["mlp_dim"]
+    weights = model["depth"] * block + model["d_model"] * (model["vocabulary"] + length)
+    if weights > _WEIGHTS:
+        keys = ("model.d_model", "model.depth", "model.mlp_dim", "heads.qkv_dim", "task.length")
+        sizes = ", ".join(f"{key}={_at(cfg, key)}" for key in keys)
+        raise ConfigurationError(f"{sizes}: about {weights:,} weights; expected at most {_WEIGHTS:,}")
 
 
 def _check_heads(attention: dict[str, Any]) -> None:
     heads, qkv_dim, dropout = attention["heads"], attention["qkv_dim"], attention.get("dropout", 0.0)
-    _at_least("heads.number", heads, 1)
-    _at_least("heads.qkv_dim", qkv_dim, 1)
+    expect_whole("heads.number", heads, 1, _WIDE)
+    expect_whole("heads.qkv_dim", qkv_dim, 1, _WIDE)
     if qkv_dim % heads:
         raise ConfigurationError(
             f"heads.number={heads}: does not divide heads.qkv_dim={qkv_dim}; expected a divisor of it"
@@ -409,7 +467,7 @@ def _check_heads(attention: dict[str, Any]) -> None:
     if not 0 <= dropout < 1:
         raise ConfigurationError(f"heads.dropout={dropout}: expected a probability in [0, 1)")
     for key in attention.keys() & {"rank", "features", "window"}:
-        _at_least(f"attention.mixer.{key}", attention[key], 1)
+        expect_whole(f"attention.mixer.{key}", attention[key], 1, _WIDE)
     if (window := attention.get("window", 2)) % 2:
         raise ConfigurationError(f"attention.mixer.window={window}: expected an even number, 2 or more")
 
@@ -418,10 +476,10 @@ def _check_bands(node: dict[str, Any], positions: int, buckets: int) -> None:
     """Check the bank of a backbone against the shortest input that it will get."""
     bank, attention = node["bank"], node["attention"]
     level, taps = bank["level"], bank.get("taps")
-    _at_least("wavelet.level", level, 1)
+    expect_whole("wavelet.level", level, 1, _WIDE)
     if "mode" not in bank:  # lifting halves any length
         if taps is not None:
-            _at_least("backbone.mixer.bank.taps", taps, 1)
+            expect_whole("backbone.mixer.bank.taps", taps, 1, 256)
         deepest, what = max(0, positions - 1).bit_length(), "lifting"
     else:
         if "wavelet" in bank:
@@ -457,11 +515,21 @@ def _filter_length(wavelet: str) -> int:
     raise ConfigurationError(f"wavelet.name={wavelet}: no such wavelet; {hint}")
 
 
-def _at_least(key: str, value: Any, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigurationError(f"{key}={value}: expected a whole number, {least} or more")
-    if value >= 2**63:
-        raise ConfigurationError(f"{key}={value}: expected less than 2**63")
+def expect_whole(key: str, value: Any, least: int, most: int) -> None:
+    """Raise ConfigurationError where a setting is not a whole number from `least` to `most`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not _left_out(key, value) and not (whole and least <= value <= most):
+        allowed = f"{least} to {most}" if whole and value > most else f"{least} or more"
+        raise ConfigurationError(f"{key}={value}: expected a whole number, {allowed}{_null(key)}")
+
+
+def _left_out(key: str, value: Any) -> bool:
+    """Tell whether a setting may be null, or is an argument that `_bind` will miss."""
+    return value is None and (key in _OPTIONAL or key.startswith(("recipe.", "model.", "task.", "preset.")))
+
+
+def _null(key: str) -> str:
+    return " or null" if key in _OPTIONAL else ""
 
 
 def _at(cfg: dict[str, Any], key: str) -> Any:

@@ -27,7 +27,7 @@ from wise_lra.progress import peak_memory
 from wise_lra.provenance import commit, device_name, dirty, versions
 from wise_lra.publication import publish
 from wise_lra.results import record as records
-from wise_lra.results.atomic import write_text
+from wise_lra.results.atomic import expect_room, write_text
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.runs.lock import claim
@@ -37,6 +37,9 @@ from wise_lra.training import Training
 log = logging.getLogger(__name__)
 
 PUBLISHED = CONFIGS.parent / "results" / "published"
+_STATES = (
+    4 * 3 * 4
+)  # bytes a parameter: last, previous and best and a temporary one; weights and two means; float32
 
 
 class Refused(RuntimeError):
@@ -49,14 +52,16 @@ def train(cfg: DictConfig, training: Callable[..., Training] = Training) -> Reco
     A run that was stopped goes on from its last validation. Test data are touched once, after the best checkpoint
     by validation accuracy has been chosen. On several devices each has a process, which this one waits for.
     `training` makes the LightningModule, for one that measures itself.
-    Raises Refused for a cell with too many parameters, devices or data that are not there, AlreadyRunning,
-    Diverged, Lost, and what the data room raises.
+    Raises Refused for a cell with too many parameters, devices or data that are not there, or a folder that cannot
+    be written, AlreadyRunning, Diverged, Lost, and what the data room raises.
     """
     cfg = on_devices(cfg)
     run = open_run(cfg)
     if run.record.exists() and not cfg.overwrite:
         log.info("%s: its record is there already (%s); overwrite=true trains it again", run.name, run.record)
         return records.read(run.record)
+    _expect_room(f"records={cfg.records}", run.record.parent)
+    _expect_room(f"runs={cfg.runs}", run.folder)
     with claim(run.folder):
         if cfg.trainer.find_batch:
             run = replace(run, cfg=_with_micro_batch(cfg))
@@ -75,6 +80,7 @@ def validate(cfg: DictConfig, watchers: Sequence[Callback] = ()) -> float:
             f"trainer.devices={cfg.trainer.devices}: a trial of a search runs on one device; expected 1"
         )
     run = open_run(cfg)
+    _expect_room(f"runs={cfg.runs}", run.folder)
     with claim(run.folder):
         model = build_model(cfg)
         fitted = fit(processes.Place(), run, model, _begun(run, model), ("train", "validation"), watchers)
@@ -138,7 +144,20 @@ def _begun(run: Run, model: torch.nn.Module) -> Path | None:
     state = begun(run.folder / "checkpoints", run.identity, weights)
     if state:
         log.info("%s: goes on from its last validation", run.name)
+    else:
+        _expect_room(f"runs={run.cfg.runs}", run.folder, _STATES * parameter_count(model))
     return state
+
+
+def _expect_room(setting: str, folder: Path, size: int = 1 << 16) -> None:
+    """Raise Refused where so many bytes cannot be written."""
+    try:
+        expect_room(folder, size)
+    except OSError as error:
+        why = f"{error.strerror}: {error.filename}"
+        raise Refused(
+            f"{setting}: {size:,} bytes cannot be written ({why}); expected a folder with room"
+        ) from None
 
 
 def on_devices(cfg: DictConfig) -> DictConfig:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import CSVLogger, Logger
 
+from wise_lra.configuration import wandb_mode, wandb_project
+
 if TYPE_CHECKING:
     from wise_lra.wandb_logger import LastingLogger
 
@@ -37,7 +39,7 @@ def make_logger(
     """Return the logger of a run that keeps its files in `folder`.
 
     Where W&B cannot go online the run is kept offline; where it cannot start at all, there is none. Either is said
-    once.
+    once. Where it is disabled there is none.
 
     Args:
         settings: the config's `logger` node: name (wandb or csv); for wandb also project, entity, mode, patience.
@@ -46,7 +48,9 @@ def make_logger(
     """
     if settings["name"] == "csv":
         return CSVLogger(folder, name=None, version="csv")
-    reason = offline_reason(settings["mode"])
+    if (mode := wandb_mode(settings["mode"])) == "disabled":
+        return None
+    reason = offline_reason(mode)
     if not reason:
         before = _online(folder)
         try:
@@ -68,9 +72,8 @@ def make_logger(
 
 
 def offline_reason(mode: str) -> str:
-    """Return why runs cannot or shall not go online, "" if they can; `WANDB_MODE` overrides `mode`."""
-    mode = {"auto": os.environ.get("WANDB_MODE", "auto")}.get(mode, mode)
-    if mode in ("offline", "disabled", "dryrun"):
+    """Return why runs cannot or shall not go online, "" if they can; `mode` is one of `wandb_mode`'s."""
+    if mode in ("offline", "disabled"):
         return ASKED
     if mode == "online":  # no look at key and network: there are proxies, and keys in other places
         return ""
@@ -139,8 +142,8 @@ def _wandb_logger(
     with unhindered():
         # Begun here, not by Lightning, which passes a setting that wandb warns of.
         experiment = wandb.init(
-            project=settings["project"],
-            entity=settings["entity"],
+            project=wandb_project(settings["project"]),
+            entity=str(settings["entity"] or os.environ.get("WANDB_ENTITY") or "") or None,
             dir=folder,
             mode="offline" if offline else "online",
             config=config,

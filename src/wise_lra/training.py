@@ -44,21 +44,16 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
-        least = {
-            "steps": 1,
-            "batch_size": 1,
-            "warmup_steps": 1,
-            "validate_every": 1,
-            "lr": 0,
-            "weight_decay": 0,
-        }
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"recipe.{name}={getattr(self, name)}: expected at least {low}")
+        for name in ("steps", "batch_size", "warmup_steps", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"recipe.{name}={getattr(self, name)}: expected at least 1")
+        for name, value in (("lr", self.lr), ("clip", 1.0 if self.clip is None else self.clip)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"recipe.{name}={value}: expected a finite number above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"recipe.weight_decay={self.weight_decay}: expected a finite number, 0 or more")
         if self.schedule not in ("rsqrt", "cosine"):
             raise ValueError(f"recipe.schedule={self.schedule!r}: expected 'rsqrt' or 'cosine'")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"recipe.clip={self.clip}: expected a positive norm, or null")
 
     @property
     def stretches(self) -> int:
@@ -109,7 +104,7 @@ class Training(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Set the noise of this stretch."""
-        torch.manual_seed(((self.seed << 20) + self.current_epoch) ^ (self.global_rank * _SPREAD))
+        torch.manual_seed((((self.seed << 20) + self.current_epoch) ^ (self.global_rank * _SPREAD)) % 2**64)
         self._step = torch.zeros(2, device=self.device)
 
     def training_step(self, batch: Batch, index: int) -> dict[str, Any]:

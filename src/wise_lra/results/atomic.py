@@ -1,8 +1,10 @@
 """Write a file whole or not at all: a reader, a crash or a full disk never meets half of one."""
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
@@ -34,9 +36,22 @@ def write_bytes(path: Path, content: bytes, overwrite: bool = True, durable: boo
         error.filename, error.filename2 = str(path), None  # a full disk's error names none
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there any more; or a read-only disk, which was said
+            temporary.unlink()
     if durable:
         _sync_folder(path.parent)
+
+
+def expect_room(folder: Path, size: int = 1 << 16) -> None:
+    """Raise OSError where a file of so many bytes cannot be written below `folder`, which need not exist yet."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    write_bytes(folder / ".trial", os.urandom(min(size, 1 << 16)))
+    (folder / ".trial").unlink(missing_ok=True)
 
 
 def _claim(temporary: Path, path: Path) -> None:

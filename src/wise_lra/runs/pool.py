@@ -128,7 +128,7 @@ class Pool:
             try:
                 self._running.append(self._process(job, free[0]))
             except OSError as error:
-                self._end(job, Outcome(1, f"could not start: {error}"), 0.0)
+                self._end(job, Outcome(1, f"could not start: {error}, in {job.folder}"), 0.0)
                 continue
             free.pop(0)
             self.display.started(str(job.key))

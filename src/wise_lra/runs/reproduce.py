@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from wise_lra.results.atomic import expect_room
 from wise_lra.runs.job import OUT_OF_TIME
 from wise_lra.runs.launcher import TRAIN
 from wise_lra.runs.selection import Selection, preset_for, quoted
@@ -43,8 +44,11 @@ def reproduce(
 
     0 if every run has its record, 1 if something failed, 2 on a setting that is wrong. Where nothing failed but
     runs were stopped: 75 if one was out of time, else 130, as after Ctrl-C. `overrides` are settings of every run;
-    the launcher is "local" by default, with `jobs` runs at a time.
+    the launcher is "local" by default, with `jobs` runs at a time. Raises OSError, before anything starts, where
+    records or runs cannot be written.
     """
+    for folder in (records, runs):
+        expect_room(folder)
     preset, why = preset_for(selection.preset, gpus)
     print(f"preset={preset}: {why}")
     command = multirun(selection, preset, alone=preset == "quick" or not (gpus or launcher))

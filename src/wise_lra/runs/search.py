@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose
+from wise_lra.configuration import CONFIGS, ConfigurationError, compose, expect_whole
 from wise_lra.results.lines import per_cent
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import Job, planned
@@ -57,12 +57,9 @@ class Search(LaunchingSweeper):
             from wise_lra.runs.study import PRUNERS, SAMPLERS
         except ImportError:
             raise ConfigurationError(f"hydra/sweeper=optuna: Optuna is not installed; {EXTRA}") from None
-        for key, least in (("trials", 1), ("at_a_time", 1), ("startup_trials", 0), ("warmup_points", 0)):
-            value = self.settings[key]
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigurationError(
-                    f"hydra.sweeper.{key}={value}: expected a whole number, {least} or more"
-                )
+        least = {"trials": 1, "at_a_time": 1, "seed": 0, "startup_trials": 0, "warmup_points": 0}
+        for key, low in least.items():
+            expect_whole(f"hydra.sweeper.{key}", self.settings[key], low, 10**9)
         for key, known in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
             if (value := self.settings[key]) not in known:
                 raise ConfigurationError(f"hydra.sweeper.{key}={value}: expected one of {', '.join(known)}")
