@@ -462,9 +462,12 @@ def flipped(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [flipped, Path.unlink])
 @pytest.mark.parametrize(
-    "name", ["test.labels.npy", "train.tokens.npy", "validation.offsets.npy", "manifest.json"]
+    ("task", "name"),
+    [
+        *(("image", name) for name in ("train.tokens.npy", "validation.offsets.npy", "manifest.json")),
+        ("listops", "test.labels.npy"),
+    ],
 )
-@pytest.mark.parametrize("task", ["image", "listops"])
 def test_what_the_project_makes_is_made_again_where_it_is_damaged(tmp_path, caplog, task, name, damage):
     first = prepared(task, tmp_path)
     damage(first.folder / name)

@@ -20,6 +20,7 @@ ARCHIVES = {
     "pathfinder": "lra_release.gz",
 }
 Files = dict[str, bytes]
+UPSTREAM: dict[str, Files] = {task: FILES[task]() for task in TASKS}
 
 
 def beside(name: str, content: bytes) -> Callable[[Files], Files]:
@@ -63,14 +64,14 @@ def found(task: str, place: Path) -> list:
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> dict[str, list]:
-    return {task: found(task, unpack(tmp_path_factory.mktemp(task), FILES[task]())) for task in TASKS}
+    return {task: found(task, unpack(tmp_path_factory.mktemp(task), UPSTREAM[task])) for task in TASKS}
 
 
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("stray", [*STRAYS])
 @pytest.mark.parametrize("task", [*TASKS])
 def test_strays_change_nothing(tmp_path, expected, task, stray, archived):
-    files = STRAYS[stray](FILES[task]())
+    files = STRAYS[stray](UPSTREAM[task])
     if archived:
         if task != "text" and task != "image":
             files = {f"lra_release/lra_release/{name}": content for name, content in files.items()}
@@ -82,7 +83,7 @@ def test_strays_change_nothing(tmp_path, expected, task, stray, archived):
 
 @pytest.mark.parametrize("task", ["listops", "retrieval"])
 def test_blank_lines_between_others_change_nothing(tmp_path, expected, task):
-    files = {name: content.replace(b"\n", b"\n \n\r\n") for name, content in FILES[task]().items()}
+    files = {name: content.replace(b"\n", b"\n \n\r\n") for name, content in UPSTREAM[task].items()}
     assert found(task, unpack(tmp_path, files)) == expected[task]
 
 
@@ -112,7 +113,7 @@ def link_loops(folder: Path, store: Path) -> None:
 @pytest.mark.parametrize("task", [*TASKS])
 def test_links_are_followed(tmp_path, expected, task, link):
     (tmp_path / "store").mkdir()
-    folder = unpack(tmp_path / "data", FILES[task]())
+    folder = unpack(tmp_path / "data", UPSTREAM[task])
     link(folder, tmp_path / "store")
     assert found(task, folder) == expected[task]
     (tmp_path / "linked").symlink_to(folder)
@@ -121,7 +122,7 @@ def test_links_are_followed(tmp_path, expected, task, link):
 
 @pytest.mark.parametrize("task", ["text", "image"])
 def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected, task):
-    unpack(tmp_path, FILES[task]())
+    unpack(tmp_path, UPSTREAM[task])
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     (tmp_path / "mine").symlink_to(folder)
     assert found(task, tmp_path / "mine") == expected[task]
@@ -138,7 +139,7 @@ def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected
     ],
 )
 def test_a_name_that_a_terminal_would_act_on_is_refused(tmp_path, task, name):
-    path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | FILES[task]())
+    path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | UPSTREAM[task])
     with pytest.raises(ValueError, match="control characters") as error:
         list(READERS[task].read(path))
     assert str(error.value).isprintable()

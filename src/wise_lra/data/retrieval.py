@@ -148,9 +148,7 @@ def _bytes(text: bytes) -> bytes:
     """Return a text, read back from Python's b'...' if it is written so. Raises ValueError with a reason."""
     if _REPR.fullmatch(text):
         try:
-            if not _ONE.fullmatch(
-                text
-            ):  # Python would read several in a row, with as many levels of its stack
+            if not _ONE.fullmatch(text):  # of several in a row Python's parser nests as many levels
                 raise ValueError
             text = ast.literal_eval(text.decode("ascii"))
         except (ValueError, SyntaxError):
