@@ -32,7 +32,7 @@ def opened(folder: Path, *settings: str):
 
 def test_a_sample_is_named_in_the_column_and_stands_beside_no_published_number(tmp_path):
     run = opened(packed(tmp_path / "data", "image"), "task=image", "preset=lra")
-    assert (run.variant, run.cell.variant) == ("sample", "sample")
+    assert (run.variant, run.key.variant) == ("sample", "sample")
     assert run.record.parts[-4] == "image-sample"
 
 

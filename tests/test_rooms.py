@@ -16,7 +16,7 @@ RULES = {
     "model": {"torch", "wise_lra.mixers"},
     "data": {
         *("torch", "numpy", "scipy", "numba", "PIL", "tensorflow_datasets", "array_record", "etils"),
-        "wise_lra.results.reading",
+        *("wise_lra.registry", "wise_lra.results.reading"),
     },
     "data/module": {"torch", "numpy", "pytorch_lightning"},
     "training": {"torch", "pytorch_lightning", "wise_lra.data.batch"},

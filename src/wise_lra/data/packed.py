@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from wise_lra.data.batch import Batch
-from wise_lra.data.task import LENGTHS, PICTURES, SPLITS, Example, Task, complete
+from wise_lra.data.task import PICTURES, SPLITS, Example, Task, complete
+from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line, printable, read_json
 
 FORMAT = 2
@@ -142,10 +143,10 @@ def verify(folder: Path, task: Task | None = None) -> dict[str, Any]:
 
 def _check_cut(folder: Path, manifest: Mapping[str, Any], task: Task) -> None:
     """Refuse real texts that were cut, when they were packed, shorter than the task reads them."""
-    cut = manifest["settings"].get("limit", LENGTHS.get(task.name))
-    longest = max(split["lengths"]["100%"] for split in manifest["splits"].values())
-    real = task.name in ("text", "retrieval") and manifest["source"] not in ("generated", "stand-in")
-    if real and longest == cut < task.length:
+    if task.name not in ("text", "retrieval") or manifest["source"] == "stand-in":
+        return
+    cut = manifest["settings"].get("limit", TASKS[task.name].length)
+    if max(split["lengths"]["100%"] for split in manifest["splits"].values()) == cut < task.length:
         raise ValueError(f"{folder}: texts cut at {cut} tokens, expected task.length={task.length} or more")
 
 

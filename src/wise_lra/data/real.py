@@ -8,7 +8,8 @@ from typing import Any
 
 from wise_lra.data import image, listops, pathfinder_release, retrieval, text, tfds_directory
 from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Progress, Upstream
-from wise_lra.data.task import COUNTS, LENGTHS, Example, Task
+from wise_lra.data.task import COUNTS, Example, Task
+from wise_lra.registry import TASKS
 
 FORMS = ("release", "tfds", "sample")
 """As upstream publishes them; as TFDS keeps them; a sample of such data. In this order they are preferred."""
@@ -74,7 +75,7 @@ def count(task: Task, form: str, protocol: str) -> int | None:
 
 def longest(task: Task) -> int:
     """Return how many tokens a document has at most when it is packed."""
-    return max(LENGTHS[task.name], task.length)
+    return max(TASKS[task.name].length, task.length)
 
 
 def settings(task: Task, protocol: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def settings(task: Task, protocol: str) -> dict[str, Any]:
 
     Raises ValueError where the task is shorter than data that cannot be cut.
     """
-    usual = LENGTHS[task.name]
+    usual = TASKS[task.name].length
     if task.name == "listops" and task.length < usual:
         raise ValueError(
             f"task.length={task.length}: LRA's ListOps has up to {usual:,} tokens, and an expression that is cut "

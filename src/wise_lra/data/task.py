@@ -19,9 +19,6 @@ COUNTS = {
 }
 """Examples in each split of LRA's own data; of Text with data.protocol=held-out, then lra."""
 
-LENGTHS = {"listops": 2000, "text": 4096, "retrieval": 4000, "image": 1024, "pathfinder": 1024}
-"""Tokens of a document in LRA's own data, at most."""
-
 # Nobody states the exact counts of these two: papers repeat Retrieval's, and LRA has empty images of Pathfinder.
 _ABOUT = {"retrieval": 0.01, "pathfinder": 0.01}
 
