@@ -86,10 +86,10 @@ def planned(
             checked.append((overrides, setting, where, compose(overrides)))
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}{where}") from None
-    if here:
-        from wise_lra.experiment import Refused, on_devices  # torch and Lightning take seconds to import
+    for _, _, where, cfg in checked:
+        if here and (cfg.trainer.devices != 1 or cfg.trainer.accelerator == "gpu"):
+            from wise_lra.experiment import Refused, on_devices  # Lightning takes seconds to import
 
-        for _, _, where, cfg in checked:
             try:
                 on_devices(cfg)
             except Refused as error:
