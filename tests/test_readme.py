@@ -141,7 +141,7 @@ def test_a_clone_reproduces_a_slice_and_the_second_time_has_nothing_to_do(tmp_pa
     command = ["make", "reproduce-lra", "TASKS=listops", "BACKBONES=vanilla,fnet", "ARGS=recipe.steps=20"]
     first, second = run(*command, cwd=clone), run(*command, cwd=clone)
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
-    assert first.stdout.startswith(("preset=quick", "setting up"))
+    assert "preset=quick" in first.stdout
     assert len(list((clone / "results" / "records").rglob("*.json"))) == 2
     assert "2 of 2 cells have their record; 0 to run" in second.stdout
     assert run("git", "status", "--porcelain", cwd=clone).stdout == "", "a run must leave the checkout clean"
