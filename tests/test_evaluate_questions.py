@@ -22,7 +22,7 @@ from wise_lra.model import parameter_count
 from wise_lra.run import recorded_config
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["backbone=vanilla", "model.d_model=8", "model.depth=1", "model.mlp_dim=8", "heads.qkv_dim=8"]
+SMALL = ["model.d_model=8", "model.depth=1", "model.mlp_dim=8", "heads.qkv_dim=8"]
 Asked = Callable[..., tuple[int, list[str], str]]
 
 
@@ -40,11 +40,12 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return asked
 
 
-def run_of(task: str, place: Path, variant: str = "") -> Path:
-    cfg = compose([f"task={task}", *SMALL])
+def run_of(task: str, place: Path, variant: str = "", backbone: str = "vanilla") -> Path:
+    """Write the record and the folder of an untrained run; return the folder."""
+    cfg = compose([f"task={task}", f"backbone={backbone}", *SMALL])
     config = recorded_config(cfg)
     model = build_model(cfg)
-    cell = {"task": task, "variant": variant, "backbone": "vanilla", "attention": "softmax"}
+    cell = {"task": task, "variant": variant, "backbone": backbone, "attention": "softmax"}
     record = make(**cell, config=config, parameters=parameter_count(model))
     record.write(place / "records")
     folder = record.path(place / "runs").with_suffix("")

@@ -347,7 +347,8 @@ def _bind(path: str, node: dict[str, Any]) -> None:
     target, allowed = node.get("_target_"), _constructors().get(place, ())
     if target not in allowed:
         expected = f"one of {', '.join(allowed)}" if allowed else "a plain value"
-        raise ConfigurationError(f"{path}._target_={target}: expected {expected}")
+        word = "_target_" if "_target_" in node else "_partial_"
+        raise ConfigurationError(f"{path}.{word}={node[word]}: expected {expected}")
     partial = node.get("_partial_", False)
     if partial is not (place in _FACTORIES):
         raise ConfigurationError(f"{path}._partial_={partial}: expected {str(place in _FACTORIES).lower()}")

@@ -194,6 +194,8 @@ def restored(config: DictConfig, checkpoint: Path, parameters: int | None = None
     except Exception as error:  # what a broken file makes pickle and zip raise is without limit
         reason = str(error).partition("\n")[0]
         raise Unanswerable(f"{checkpoint}: cannot be loaded: {reason or type(error).__name__}") from None
+    if (depth := config.model.depth) > len(state):  # before so many blocks are made
+        raise Unanswerable(f"{checkpoint}: {len(state)} tensors, fewer than model.depth={depth} needs")
     with torch.device("meta"):
         model = built(config, "model")
     makes = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in model.state_dict().items()}
