@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,116 @@ def test_a_bad_file_is_named(tmp_path: Path, spoil: Any, message: str) -> None:
     path.write_text(spoil(path.read_text()))
     with pytest.raises(ValueError, match=rf"seed0\.json: .*{message}"):
         records.read_all(tmp_path)
+
+
+def spoiled(name: str, value: Any) -> str:
+    """Return a sound record with another value at a name as "metrics.test_loss"."""
+    content = node = json.loads(make().to_json())
+    *parents, last = name.split(".")
+    for parent in parents:
+        node = node[parent]
+    node[last] = value
+    return json.dumps(content)
+
+
+SOUND = make().to_json()
+BAD_FILES: dict[str, str | bytes] = {
+    "empty": "",
+    "a list": "[]",
+    "an object of nothing": "{}",
+    "null": "null",
+    "cut": SOUND[:-40],
+    "deep lists": "[" * 100_000,
+    "deep objects": '{"a":' * 100_000,
+    "deep, and closed": '{"a":' * 900 + "1" + "}" * 900,
+    "NaN": SOUND.replace("0.65", "NaN"),
+    "Infinity": SOUND.replace("0.65", "-Infinity"),
+    "a key twice": SOUND.replace('"schema": 1,', '"schema": 1, "schema": 1,'),
+    "a byte order mark": b"\xef\xbb\xbf" + SOUND.encode(),
+    "another encoding": SOUND.encode("utf-16"),
+    "5,000 digits": SOUND.replace("123456", "1" * 5000),
+    "400 digits": SOUND.replace("123456", "1" * 400),
+    "a float of 400 digits": spoiled("tokens_per_second", 10**400),
+    **{
+        f"{name}={value!r}": spoiled(name, value)
+        for name, value in (
+            *(("history", 5), ("history", [1]), ("history", [{"step": "x"}]), ("history", [{"loss": 1.0}])),
+            *(
+                ("history", [{"step": 1, "train_loss": "low"}]),
+                ("commit", 5),
+                ("commit", ""),
+                ("versions", []),
+            ),
+            *(("config", []), ("config", None), ("wandb_id", 7), ("peak_memory_bytes", -1)),
+            *(("peak_memory_bytes", "1"), ("seconds.train", "1"), ("metrics.test_loss", "x")),
+            *(
+                ("metrics.best_step", None),
+                ("budget.examples", "x"),
+                ("data.counts", [1]),
+                ("data.sha256", 1),
+            ),
+            *(("seed", 2**63), ("metrics.test_accuracy", True), ("preset", ["quick"]), ("device", {"a": 1})),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
+def test_one_bad_file_is_one_line_and_the_others_are_read(tmp_path: Path, content: str | bytes) -> None:
+    good, bad = make(seed=1).write(tmp_path), make().path(tmp_path)
+    bad.write_bytes(content.encode() if isinstance(content, str) else content)
+    faults: list[str] = []
+    assert [record.path(tmp_path) for record in records.read_all(tmp_path, faults)] == [good]
+    (fault,) = faults
+    assert fault.startswith(f"{bad}: not a record: ")
+    assert fault.isprintable()
+    assert len(fault) < 1100
+    with pytest.raises(ValueError, match="not a record"):
+        records.read_all(tmp_path)
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    good, bad = make(seed=1).write(tmp_path), make().path(tmp_path)
+    kinds: list[Callable[[], Any]] = [bad.mkdir, lambda: os.mkfifo(bad), lambda: bad.symlink_to(bad)]
+    for make_it in kinds:
+        make_it()
+        faults: list[str] = []
+        assert len(records.read_all(tmp_path, faults)) == 1
+        assert (len(faults), str(bad) in faults[0]) == (1, True)
+        bad.rmdir() if bad.is_dir() else bad.unlink()
+    faults = []
+    assert records.read_all(good, faults) == []
+    assert str(good) in faults[0], "a file in place of the folder"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_may_not_be_read_is_one_line(tmp_path: Path) -> None:
+    make(seed=1).write(tmp_path)
+    bad = make(task="image").write(tmp_path)
+    for path in (bad, bad.parent):
+        path.chmod(0)
+        faults: list[str] = []
+        assert len(records.read_all(tmp_path, faults)) == 1
+        assert str(path) in faults[0]
+        path.chmod(0o700)
+
+
+def test_fields_of_another_version_are_left_out_and_missing_ones_take_their_default(tmp_path: Path) -> None:
+    content = json.loads(make().to_json()) | {"gadget": {"new": 1}}
+    for name in ("variant", "wandb_id"):
+        del content[name]
+    path = make().path(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    assert records.read_all(tmp_path) == [make()]
+
+
+def test_control_characters_of_texts_are_shown_not_obeyed(tmp_path: Path) -> None:
+    evil = "\x1b[31mred\x07\x9b2J\r\n\u202eabc"
+    record = make(device=evil, config={evil: evil}, **changed("data", source=evil))
+    shown = r"\x1b[31mred\x07\x9b2J\r\n\u202eabc"
+    assert (record.device, record.data["source"], record.config) == (shown, shown, {shown: shown})
+    assert records.read(record.write(tmp_path)) == record
 
 
 def test_no_folder_holds_no_records(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -285,11 +287,20 @@ def test_readme_without_its_markers_is_refused(text: str) -> None:
         markdown.refreshed(text.format(markdown.BEGIN, markdown.END), "table")
 
 
-def script(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def script(
+    folder: Path, *options: str, bytes_of_a_file: int = resource.RLIM_INFINITY
+) -> subprocess.CompletedProcess[str]:
     places = [f"--{name}={folder / path}" for name, path in PLACES.items()]
     published = f"--published={ROOT / 'results' / 'published'}"
     command = [sys.executable, str(ROOT / "scripts" / "tables.py"), *places, published, *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    limit = (bytes_of_a_file, resource.RLIM_INFINITY)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
 
 
 PLACES = {
@@ -334,6 +345,97 @@ def test_readme_shows_the_adopted_records_and_is_found_stale(tmp_path: Path) -> 
     assert script(tmp_path, "--check").returncode == 0
     run("listops", 0.8, seed=1).write(tmp_path / "results" / "reference")
     assert script(tmp_path, "--check").returncode == 1
+
+
+def test_a_bad_record_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    place = tmp_path / "results" / "records"
+    for record in five(0.7):
+        record.write(place)
+    bad = [make(seed=7).path(place), make(seed=8).path(place)]
+    bad[0].write_text("{" * 100_000)
+    make(seed=9, device="\x1b[31m\x07").write(place).rename(bad[1])
+    done = script(tmp_path)
+    assert (done.returncode, "70.00 ±" in done.stdout) == (2, True)
+    *faults, last = done.stderr.splitlines()
+    assert [fault.split(": ")[0] for fault in faults] == list(map(str, bad))
+    assert last.startswith("skipped 2")
+    assert "70.00" in (tmp_path / "results" / "TABLE.md").read_text()
+    readme = f"{markdown.BEGIN}\n{markdown.END}\n"
+    (tmp_path / "README.md").write_text(readme)
+    adopted = script(tmp_path, "--adopt")
+    assert (adopted.returncode, adopted.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "results" / "reference").exists()
+    shutil.copytree(place, tmp_path / "results" / "reference")
+    checked = script(tmp_path, "--check")
+    assert (checked.returncode, checked.stderr.count("\n")) == (2, 1)
+    assert (tmp_path / "README.md").read_text() == readme
+
+
+def test_no_control_character_reaches_terminal_or_table(tmp_path: Path) -> None:
+    evil = "\x1b[31m\x07\x9b2J"
+    record = make(device=evil, protocol=evil, **changed("data", source=evil, sha256=evil))
+    record.write(tmp_path / "results" / "records")
+    content = json.loads(record.path(tmp_path / "results" / "records").read_text())
+    content["device"] = content["protocol"] = content["data"]["source"] = evil
+    record.path(tmp_path / "results" / "records").write_text(json.dumps(content))
+    done = script(tmp_path)
+    written = [(tmp_path / "results" / f"TABLE.{kind}").read_text() for kind in ("md", "csv", "tex")]
+    for text in (done.stdout, done.stderr, *written):
+        assert not [line for line in text.splitlines() if not line.isprintable()]
+
+
+def test_a_preset_without_records_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    run("text", 0.9, preset="quick-0a1b2c3d").write(tmp_path / "results" / "records")
+    done = script(tmp_path, "--preset=nonsense")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert {"nonsense:", "lra,", "quick,", "quick-0a1b2c3d"} <= set(done.stderr.split())
+    assert script(tmp_path, "--preset=lra").returncode == 0, "a preset that has no records yet"
+
+
+def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
+    """The kernel refuses to write more than so many bytes into a file, as a full disk does."""
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{markdown.BEGIN}\nold\n{markdown.END}\n")
+    for record in five(0.7):
+        record.write(tmp_path / "results" / "records")
+    assert script(tmp_path).returncode == script(tmp_path, "--adopt").returncode == 0
+    run("text", 0.8, seed=1).write(tmp_path / "results" / "records")
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    for options, limit in (((), 100), (("--adopt",), 100), (("--adopt",), 3000)):
+        done = script(tmp_path, *options, bytes_of_a_file=limit)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert str(tmp_path) in done.stderr
+        assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+    nowhere = script(tmp_path, f"--out={readme / 'below'}")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
+
+
+def test_an_adoption_that_was_cut_short_goes_on(tmp_path: Path) -> None:
+    readme, reference = tmp_path / "README.md", tmp_path / "results" / "reference"
+    readme.write_text(f"{markdown.BEGIN}\nold\n{markdown.END}\n")
+    run("text", 0.7, preset="lra").write(reference)
+    reference.rename(reference.with_name(".reference.old"))
+    (reference.with_name(".reference.new") / "half").mkdir(parents=True)
+    path = run("text", 0.8).write(tmp_path / "results" / "records")
+    content = json.dumps(json.loads(path.read_text()) | {"of_another_version": 1})
+    path.write_text(content)
+    assert script(tmp_path, "--adopt").returncode == 0
+    assert {file.relative_to(reference).parts[0] for file in reference.rglob("*.json")} == {"lra", "quick"}
+    assert run("text", 0.8).path(reference).read_text() == content
+    assert [path.name for path in reference.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_cell_of_the_csv_is_a_formula() -> None:
+    for text, kept in (
+        *(("=1+1", "'=1+1"), ("+1+1", "'+1+1"), ("-1+1", "'-1+1"), ("@SUM(A1)", "'@SUM(A1)")),
+        *(("\t=1", "\\t=1"), ("\r=1", "\\r=1"), ("-1.5", "-1.5"), ("lra", "lra"), ("=1", "'=1")),
+    ):
+        made = spreadsheet.to_csv([build([make(protocol=text)], {}, "quick")])
+        assert [row["protocol"] for row in csv.DictReader(io.StringIO(made))] == [kept]
+    gains = spreadsheet.to_csv(
+        [build([run("text", 0.6), run("text", 0.5, backbone="wise_fixed")], {}, "quick")]
+    )
+    assert "-10.00" in next(csv.reader([gains.splitlines()[2]]))
 
 
 def test_no_torch_and_no_slow_import() -> None:
