@@ -4,8 +4,11 @@ Runs are untrained models with the records of their tasks: what is asked and ref
 """
 
 import runpy
+import shutil
+import struct
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_results_record import make
+from test_results_record import changed, make
 
 from wise_lra.configuration import compose
+from wise_lra.data.packed import pack
+from wise_lra.data.task import Example, Task
 from wise_lra.experiment import build_model
 from wise_lra.model import parameter_count
 from wise_lra.run import recorded_config
@@ -40,13 +45,21 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return asked
 
 
-def run_of(task: str, place: Path, variant: str = "", backbone: str = "vanilla") -> Path:
+def run_of(
+    task: str,
+    place: Path,
+    variant: str = "",
+    backbone: str = "vanilla",
+    sizes: Sequence[str] = (),
+    data: str = "a" * 64,
+) -> Path:
     """Write the record and the folder of an untrained run; return the folder."""
-    cfg = compose([f"task={task}", f"backbone={backbone}", *SMALL])
+    cfg = compose([f"task={task}", f"backbone={backbone}", *SMALL, *sizes])
     config = recorded_config(cfg)
     model = build_model(cfg)
     cell = {"task": task, "variant": variant, "backbone": backbone, "attention": "softmax"}
-    record = make(**cell, config=config, parameters=parameter_count(model))
+    found = {"config": config, "parameters": parameter_count(model), **changed("data", sha256=data)}
+    record = make(**cell, **found)
     record.write(place / "records")
     folder = record.path(place / "runs").with_suffix("")
     (folder / "checkpoints").mkdir(parents=True)
@@ -139,6 +152,71 @@ def test_what_a_task_cannot_take_is_said_in_a_line(tmp_path: Path, ask: Asked) -
         assert (status, lines, error.count("\n")) == (2, [], 1), options
         assert error.startswith("error: ")
         assert message in error
+
+
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path: Path, ask: Asked) -> None:
+    run, picture = run_of("image", tmp_path), tmp_path / "a.png"
+    for side in (10_000, 30_000):  # Pillow warns of the first, and refuses the second
+        head = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        picture.write_bytes(
+            b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + head + struct.pack(">I", zlib.crc32(head)) + b"\0\0\0\x09IDAT"
+        )
+        status, lines, error = ask(run, "--image", picture)
+        assert (status, lines, error.count("\n")) == (2, [], 1)
+        assert error.startswith(f"error: {picture}: not a picture")
+        assert str(side * side) in error
+    picture.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    assert ask(run, "--image", picture)[0] == 2, "PostScript is a program"
+
+
+def test_an_expression_longer_than_the_models_length_is_refused(tmp_path: Path, ask: Asked) -> None:
+    run = run_of("listops", tmp_path, sizes=["task.length=5", "data.buckets=1"])
+    assert ask(run, "--listops", "( ( ( [MAX 3 ) 4 ) ] )")[0] == 0
+    status, lines, error = ask(run, "--listops", "( ( ( ( ( [MAX 3 ) 4 ) 5 ) 6 ) ] )")
+    assert (status, lines, error.count("\n")) == (2, [], 1)
+    assert "6 tokens" in error
+    assert "task.length=5" in error
+
+
+def test_a_token_that_the_model_does_not_have_is_named(tmp_path: Path, ask: Asked) -> None:
+    run, review = run_of("text", tmp_path, sizes=["task.vocabulary=100"]), tmp_path / "review.txt"
+    review.write_text("zebra")
+    status, lines, error = ask(run, "--text", review)
+    assert (status, lines, error.count("\n")) == (2, [], 1)
+    assert "token 123" in error, "z is byte 122"
+    assert "task.vocabulary=100" in error
+
+
+@pytest.mark.parametrize(("key", "named"), [("classes", "label 2"), ("vocabulary", "token 257")])
+def test_data_beyond_the_task_are_named(tmp_path: Path, ask: Asked, key: str, named: str) -> None:
+    """The packed data are of a task with one class or token more."""
+    facts = {"vocabulary": 257, "length": 1000, "classes": 2}
+    task = Task("text", **facts | {key: facts[key] + 1})
+    high = {"classes": 1, "vocabulary": 1} | {key: facts[key]}
+    examples = [
+        Example(split, (np.array([1, high["vocabulary"]], np.uint16),), high["classes"])
+        for split in ("train", "validation", "test")
+    ]
+    manifest = pack(examples, tmp_path / "data", task, {"source": "x", "variant": "", "protocol": "held-out"})
+    run = run_of("text", tmp_path, sizes=["task.length=1000"], data=manifest["sha256"])
+    status, lines, error = ask(run, "--data", tmp_path / "data")
+    assert (status, lines, error.count("\n")) == (2, [], 1), error
+    assert f"{named}: " in error or key in error
+
+
+def test_a_folder_that_was_moved_takes_its_record_by_name(tmp_path: Path, ask: Asked) -> None:
+    run, alone, review = run_of("text", tmp_path / "a"), tmp_path / "alone", tmp_path / "review"
+    (record,) = (tmp_path / "a" / "records").rglob("seed0.json")
+    review.write_text("A fine film.")
+    answer = ask(run, "--text", review)
+    for place in (alone, tmp_path / "p/q/r/s/t/alone"):
+        shutil.copytree(run, place)
+        status, lines, error = ask(place, "--text", review)
+        assert (status, lines, error.count("\n")) == (2, [], 1)
+        assert {"--record", "record"} <= set(error.split())
+        assert ask(place, "--record", record, "--text", review) == answer
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert ask(tmp_path / "loop", "--text", review)[0] == 2
 
 
 def test_a_checkpoint_that_is_missing_or_broken_is_named(tmp_path: Path, ask: Asked) -> None:
