@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,12 +13,14 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from wise_lra import configuration
 from wise_lra.configuration import (
     CONFIGS,
     TASKS,
     ConfigurationError,
     check,
     compose,
+    opened,
     options,
     plain_dict,
     wandb_mode,
@@ -153,6 +157,18 @@ MISTAKES = [
     (["model.d_model=65536", "heads.qkv_dim=65536"], "model.d_model=65536", "weights"),
     (["model.depth=1024", "model.d_model=8192"], "model.depth=1024", "weights"),
     (['trainer.max_time="99999999999:00:00:00"'], "trainer.max_time=99999999999", "DD:HH:MM:SS"),
+    (["data.root=/tmp/données"], "data.root=/tmp/données", """'data.root="/tmp/données"'"""),
+    (["logger.project=a;b"], "logger.project=a;b", """'logger.project="a;b"'"""),
+    (["records=/tmp/it's"], "records=/tmp/it's", shlex.quote("""records="/tmp/it's\"""")),
+    (['runs=a"é'], 'runs=a"é', shlex.quote("""runs='a"é'""")),
+    (["data.root=/a,/b"], "data.root=/a,/b", """'data.root="/a,/b"'"""),
+    (["daté.root=1"], "daté.root=1", "KEY=VALUE"),
+    (["model._target_=wise_lra.provenance._git"], "model._target_=wise_lra.provenance._git", "classifier"),
+    (["model._target_=sympy.sympify"], "model._target_=sympy.sympify", "classifier"),
+    (["backbone.mixer.bank._target_=wise_lra.wavelets.wavedec"], "bank._target_=", "DirectBank"),
+    (["+data.generated.x._target_=os.system"], "data.generated.x._target_=os.system", "plain value"),
+    (["+model._args_=[1]"], "model._args_=[1]", "no such argument"),
+    (["+task._partial_=true"], "task._partial_=True", "false"),
 ]
 
 
@@ -229,6 +245,35 @@ def test_projects_that_wandb_takes_and_its_environment(monkeypatch: pytest.Monke
     with pytest.raises(ConfigurationError, match="WANDB_MODE=perhaps: expected online"):
         compose([])
     compose(["logger.mode=offline"])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("logger: {project: '${oc.env:SECRET}'}", "${oc.env:"),
+        ("hydra: {callbacks: {x: {_target_: os.system, command: touch marker}}}", "hydra"),
+        ("model: {_target_: sympy.sympify, a: touch}", "model._target_=sympy.sympify"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_an_experiment_of_somebody_elses_is_settings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str
+) -> None:
+    monkeypatch.setenv("SECRET", "do-not-show")
+    monkeypatch.setattr(configuration, "CONFIGS", tmp_path / "configs")
+    shutil.copytree(CONFIGS, configuration.CONFIGS)
+    (configuration.CONFIGS / "experiment").mkdir(exist_ok=True)
+    (configuration.CONFIGS / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{text}\n")
+    for override in ("experiment=evil", "+experiment=[evil]"):
+        with pytest.raises(ConfigurationError) as caught:
+            compose([override])
+        message = str(caught.value)
+        assert named in message
+        assert "\n" not in message
+        assert "do-not-show" not in message
+    if "_target_: sympy" not in text:  # with -m, Hydra composes first
+        with pytest.raises(ConfigurationError, match=r"evil\.yaml"):
+            opened(["-m", "experiment=glob(*)", "seed=0,1"])
 
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])

@@ -1,5 +1,6 @@
 """Oracle: the record of the run itself, and the value of an expression worked by hand."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,48 @@ def test_predictions_that_are_none_are_named(tmp_path: Path) -> None:
     for name in ("text", "other.npz", "uneven"):
         with pytest.raises(ValueError, match=name):
             Predictions.read(tmp_path / name)
+
+
+SOUND: dict[str, np.ndarray] = {
+    "example": np.arange(3),
+    "label": np.array([0, 1, 0]),
+    "predicted": np.array([0, 1, 1]),
+    "probability": np.full((3, 2), 0.5, np.float16),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        *(
+            ("predicted", np.array([0, 1, 7])),
+            ("label", np.array([0, 2, 1])),
+            ("label", np.array([0, -1, 1])),
+        ),
+        *(("predicted", np.array([0.0, 1.0, 0.5])), ("example", np.array([-1, 0, 1]))),
+        *(("example", np.array(["a", "b", "c"])), ("probability", np.ones((3, 2), int))),
+        *(("label", np.ones((3, 1), int)), ("label", np.array(1)), ("probability", np.ones(3))),
+        ("label", np.array([0, {}, 1], object)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.dtype}-{value.shape}",
+)
+def test_predictions_beyond_the_classes_are_named(tmp_path: Path, name: str, array: np.ndarray) -> None:
+    file = tmp_path / "predictions.npz"
+    np.savez(file, **SOUND)
+    assert Predictions.read(file).accuracy == 2 / 3
+    np.savez(file, **SOUND | {name: array}, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"predictions\.npz: not the predictions of a run"):
+        Predictions.read(file)
+
+
+def test_predictions_that_would_fill_the_memory_are_named(tmp_path: Path) -> None:
+    file, single = tmp_path / "predictions.npz", tmp_path / "single.npy"
+    np.savez_compressed(file, **SOUND | {"probability": np.zeros((1 << 27, 2), np.float16)})
+    np.save(single, np.zeros(3))
+    os.mkfifo(tmp_path / "queue")
+    for path in (file, single, tmp_path / "queue"):
+        with pytest.raises(ValueError, match=path.name):
+            Predictions.read(path)
 
 
 def test_a_disk_that_takes_no_predictions_costs_a_warning(

@@ -1,5 +1,6 @@
 """Oracle: sums of hours worked by hand, from records made for the purpose; a plan leaves nothing behind."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,24 @@ def test_a_plan_is_printed_and_nothing_is_spent(tmp_path: Path) -> None:
         "6 jobs, 1 done; 2.00 device-hours left, 1.00 hours on the clock with 2 at a time; 3 jobs not estimated"
     )
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bad_record_is_named_and_the_plan_is_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(device="a GPU", seconds=HOUR).write(tmp_path)
+    bad = make(seed=1).path(tmp_path)
+    bad.write_text("{}")
+    main = runpy.run_path(str(ROOT / "scripts/plan.py"))["main"]
+    monkeypatch.setitem(main.__globals__, "aside", lambda *_: ([], "a GPU"))
+    options = ["--preset=quick", "--tasks=text", "--backbones=vanilla", "--seeds=0,1", "--measure=0"]
+    monkeypatch.setattr(sys, "argv", ["plan.py", *options, f"--records={tmp_path}"])
+    assert main() == 2
+    said, errors = capsys.readouterr()
+    assert said.splitlines()[-1].startswith("2 jobs, 1 done; 1.00 device-hours left")
+    fault, last = errors.splitlines()
+    assert fault.startswith(f"{bad}: not a record")
+    assert last.startswith("skipped 1")
 
 
 @pytest.mark.parametrize(

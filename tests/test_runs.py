@@ -236,6 +236,32 @@ def test_the_status_script_lists_the_grid_and_what_is_on_disk(tmp_path: Path) ->
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 
 
+def test_a_bad_record_or_folder_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    records, runs = tmp_path / "records", tmp_path / "runs"
+    make(seed=1).write(records)
+    bad = make().path(records)
+    bad.write_text("[" * 100_000)
+    for seed, text in ((2, '{"reason": "\\u001b[31m\\u0007[/b]"}'), (3, "[" * 100_000), (4, "{}")):
+        folder = make(seed=seed).path(runs).with_suffix("")
+        folder.mkdir(parents=True)
+        (folder / "failed.json").write_text(text)
+        (folder / "progress.json").write_text('{"step": 1%s, "steps": 2}' % ("0" * 400))
+        (folder / "run.lock").mkdir()
+    for name in ("quick/[red]text/vanilla/softmax/seed5", "quick/text/vanilla/softmax/seed5\x1b[31m", "[/]/x"):
+        (runs / name).mkdir(parents=True)
+    script = Path(__file__).parents[1] / "scripts" / "status.py"
+    command = [sys.executable, str(script), f"--records={records}", f"--runs={runs}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(r"vanilla/softmax/seed1 .* 60\.00 ", done.stdout)
+    assert all(line.isprintable() for line in done.stdout.splitlines())
+    assert r"\x1b[31m\x07[/b]" in done.stdout
+    assert done.stdout.count("failed.json cannot be read") == 2
+    fault, last = done.stderr.splitlines()
+    assert fault.startswith(f"{bad}: not a record")
+    assert last.startswith("skipped 1")
+
+
 def test_the_package_needs_no_torch() -> None:
     code = "import sys, hydra_plugins.wise_lra_runs, wise_lra.runs.reproduce, wise_lra.runs.plan"
     code += "\nprint({'torch', 'optuna', 'pytorch_lightning'} & set(sys.modules))"

@@ -265,7 +265,7 @@ def _check_experiments(value: str) -> None:
         if file.is_file():
             try:
                 content = yaml.safe_load(file.read_text(encoding="utf-8"))
-                call = re.search(r"\$\{[^.}]*:", str(content))
+                call = re.search(r"\$\{[^}]*:", str(content))
             except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
                 raise ConfigurationError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
             if isinstance(content, dict) and "hydra" in content:
