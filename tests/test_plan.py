@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from test_results_record import make
 
 from wise_lra.configuration import compose
@@ -86,9 +87,9 @@ def test_a_bad_record_is_named_and_the_plan_is_of_the_others(
     bad = make(seed=1).path(tmp_path)
     bad.write_text("{}")
     main = runpy.run_path(str(ROOT / "scripts/plan.py"))["main"]
-    monkeypatch.setitem(main.__globals__, "aside", lambda *_: ([], "a GPU"))
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     options = ["--preset=quick", "--tasks=text", "--backbones=vanilla", "--seeds=0,1", "--measure=0"]
-    monkeypatch.setattr(sys, "argv", ["plan.py", *options, f"--records={tmp_path}"])
+    monkeypatch.setattr(sys, "argv", ["plan.py", *options, "--device=a GPU", f"--records={tmp_path}"])
     assert main() == 2
     said, errors = capsys.readouterr()
     assert said.splitlines()[-1].startswith("2 jobs, 1 done; 1.00 device-hours left")

@@ -160,7 +160,7 @@ def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
     Predictions(np.arange(4), np.zeros(4), np.arange(4) // 2, np.ones((4, 8))).write(
         folder / "predictions.npz"
     )
-    assert "8 classes" in keep([record], tmp_path)[0].trouble
+    assert "8 classes" in read_runs([record], tmp_path)[0].trouble
     (folder / "predictions.npz").write_bytes(b"half")
     assert "cannot be read" in read_runs([record], tmp_path)[0].trouble
 

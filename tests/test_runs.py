@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import product
@@ -247,7 +248,11 @@ def test_a_bad_record_or_folder_is_named_and_the_others_are_shown(tmp_path: Path
         (folder / "failed.json").write_text(text)
         (folder / "progress.json").write_text('{"step": 1%s, "steps": 2}' % ("0" * 400))
         (folder / "run.lock").mkdir()
-    for name in ("quick/[red]text/vanilla/softmax/seed5", "quick/text/vanilla/softmax/seed5\x1b[31m", "[/]/x"):
+    for name in (
+        "quick/[red]text/vanilla/softmax/seed5",
+        "quick/text/vanilla/softmax/seed5\x1b[31m",
+        "[/]/x",
+    ):
         (runs / name).mkdir(parents=True)
     script = Path(__file__).parents[1] / "scripts" / "status.py"
     command = [sys.executable, str(script), f"--records={records}", f"--runs={runs}"]
