@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from wise_lra.configuration import TASKS, compose
+from wise_lra.results.reading import one_line
 
 
 def main() -> int:
@@ -41,7 +42,7 @@ def main() -> int:
             raise FileNotFoundError(f"{options.place}: nothing there, expected {real.expected(task)}")
         print(tfds_builders.build(task, found[0].path, options.out))
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

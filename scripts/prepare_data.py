@@ -31,7 +31,7 @@ def main() -> int:
     try:
         wanted = settings(chosen, console)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     done = {task: found for task in wanted if (found := prepared(wanted[task], console))}
     if chosen.verb == "show":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wise_lra.configuration import options as known
 from wise_lra.configuration import purpose
+from wise_lra.results.reading import one_line
 from wise_lra.runs.reproduce import expect_settings, reproduce
 from wise_lra.runs.selection import Selection, jobs, preset_for, quoted
 
@@ -53,7 +54,7 @@ def main() -> int:
             runs=options.runs,
         )
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 

@@ -35,6 +35,7 @@ import sys
 from omegaconf import DictConfig
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
+from wise_lra.results.reading import Printable, one_line
 from wise_lra.runs.job import OUT_OF_TIME, Outcome
 
 SHOWN = ("task", "backbone", "attention", "preset", "trainer", "logger")
@@ -68,7 +69,8 @@ def run(cfg: DictConfig) -> int:
     """Run one checked configuration, and say how it ended."""
     outcome = attempt(cfg)
     if outcome.status:
-        print(outcome.reason if outcome.status > 128 else f"error: {outcome.reason}", file=sys.stderr)
+        reason = one_line(outcome.reason)
+        print(reason if outcome.status > 128 else f"error: {reason}", file=sys.stderr)
     return outcome.status
 
 
@@ -82,7 +84,7 @@ def attempt(cfg: DictConfig) -> Outcome:
     from wise_lra.runs.lock import AlreadyRunning
     from wise_lra.training import Diverged
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_lines()
     came: list[int] = []
     reported = None
     if trial := cfg.get("trial"):
@@ -131,8 +133,15 @@ def attempt(cfg: DictConfig) -> Outcome:
 
 def failed(error: Exception, status: int) -> int:
     """Print an error for the user; return the status."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return status
+
+
+def log_lines() -> None:
+    """Send what is logged to standard error, a line at a time."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Printable())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def hydra_main() -> int:
@@ -161,7 +170,7 @@ def hydra_main() -> int:
             print(outcome.reason, file=sys.stderr)
             raise SystemExit(outcome.status)
         if outcome.status:
-            print(f"error: {outcome.reason}", file=sys.stderr)
+            print(f"error: {one_line(outcome.reason)}", file=sys.stderr)
         return outcome
 
     from hydra.core.plugins import Plugins
@@ -170,7 +179,7 @@ def hydra_main() -> int:
 
     Plugins.instance()
     own_files()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    log_lines()
     for name in ("hydra", "hydra_plugins"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its errors come here, to be one line

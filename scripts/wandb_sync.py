@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from wise_lra.configuration import ConfigurationError, wandb_mode
+from wise_lra.results.reading import one_line
 from wise_lra.runs.lock import holder
 from wise_lra.tracking import UNSENT, offline_reason
 
@@ -90,7 +91,7 @@ def waits(file: Path) -> bool:
 
 def failed(reason: str) -> int:
     """Print an error for the user; return 1."""
-    print(f"error: {reason}", file=sys.stderr)
+    print(f"error: {one_line(reason)}", file=sys.stderr)
     return 1
 
 

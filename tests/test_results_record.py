@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from wise_lra.registry import TASKS
 from wise_lra.results import record as records
 from wise_lra.results.atomic import write_text
+from wise_lra.results.reading import Printable, one_line
 from wise_lra.results.record import Record
 
 
@@ -316,6 +318,13 @@ def test_control_characters_of_texts_are_shown_not_obeyed(tmp_path: Path) -> Non
     shown = r"\x1b[31mred\x07\x9b2J\r\n\u202eabc"
     assert (record.device, record.data["source"], record.config) == (shown, shown, {shown: shown})
     assert records.read(record.write(tmp_path)) == record
+
+
+def test_lines_of_a_log_are_printable() -> None:
+    said = logging.LogRecord("", logging.INFO, "", 0, "data: %s\nmore", ("\x1b[31mred\x07",), None)
+    assert Printable().format(said) == "data: \\x1b[31mred\\x07\nmore"
+    assert one_line("a\n b\x9b" + "c" * 5000).startswith(r"a b\x9bccc")
+    assert len(one_line("c" * 5000)) < 1100
 
 
 def test_no_folder_holds_no_records(tmp_path: Path) -> None:

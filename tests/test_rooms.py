@@ -52,7 +52,7 @@ RULES = {
     "registry": set(),
     "compilation": {"torch"},
     "run": {"omegaconf", "wise_lra.configuration", "wise_lra.runs.key", "wise_lra.results.columns"},
-    "bars": {"rich", "wise_lra.runs.estimate"},
+    "bars": {"rich", "wise_lra.results.reading", "wise_lra.runs.estimate"},
     "devices": {"torch"},
     "preparation": {"hydra", "omegaconf", "wise_lra.configuration", "wise_lra.data"},
     "signatures": set(),

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -224,6 +225,16 @@ def services() -> list[int]:
         if name == "wandb-core" and int(rest.split()[1]) == os.getpid():
             found.append(int(path.parent.name))
     return found
+
+
+def test_the_command_that_is_printed_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wise_lra.wandb_logger import LastingLogger
+
+    monkeypatch.chdir(tmp_path)
+    run: Any = SimpleNamespace(dir=str(tmp_path / "my; runs" / "it's" / "files"), finish=lambda **_: None)
+    logger: Any = SimpleNamespace(experiment=run, lost="", offline=True, _attempt=lambda _: None)
+    said = LastingLogger.close(logger, {}, 0)
+    assert shlex.split(said.split("`")[1]) == ["wandb", "leet", "my; runs/it's"]
 
 
 def test_an_artifact_that_finds_the_disk_full_is_said_once(

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wise_lra.results.reading import Printable
 from wise_lra.runs.estimate import clock
 
 LINE_EVERY = 20.0  # seconds between two lines of the same work where there is no terminal
@@ -53,9 +54,10 @@ class _Printed(logging.Handler):
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
+        self.setFormatter(Printable())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(Text(record.getMessage()), soft_wrap=True)
+        self.console.print(Text(self.format(record)), soft_wrap=True)
 
 
 def _on_terminal(shown: Progress) -> Tell:

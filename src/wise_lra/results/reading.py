@@ -1,6 +1,7 @@
 """What comes from disk is data: JSON within limits, and text that a terminal shows but does not obey."""
 
 import json
+import logging
 import stat
 from collections import Counter
 from collections.abc import Sequence
@@ -45,6 +46,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class Printable(logging.Formatter):
+    """Formats a log record as its message, of which each line is printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, and the traceback if there is one."""
+        return "\n".join(map(printable, super().format(record).splitlines()))
 
 
 def one_line(error: Exception | str) -> str:
