@@ -71,7 +71,7 @@ def by_task(records: Sequence[Record]) -> dict[str, list[Record]]:
 def panels(records: Sequence[Record]) -> list[Any]:
     """Return the panels of one task, none that its runs log nothing for."""
     task = records[0].folder
-    layers = max((r.config["model"]["depth"] for r in records if r.backbone.startswith("wise_")), default=0)
+    layers = max((_depth(record) for record in records if record.backbone.startswith("wise_")), default=0)
     pictures = [
         f"{task}/wavelets/{what}_layer{layer + 1}"
         for layer in range(layers)
@@ -95,6 +95,13 @@ def panels(records: Sequence[Record]) -> list[Any]:
     if pictures:
         found.append(reports.MediaBrowser(title="Learned wavelets", media_keys=pictures))
     return found
+
+
+def _depth(record: Record) -> int:
+    """Return the blocks of a record's model, 0 where its configuration does not tell."""
+    model = record.config.get("model")
+    depth = model.get("depth") if isinstance(model, dict) else None
+    return depth if isinstance(depth, int) and depth <= 1024 else 0
 
 
 def _curve(title: str, metric: str, **more: Any) -> reports.LinePlot:
