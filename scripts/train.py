@@ -111,17 +111,15 @@ def attempt(cfg: DictConfig) -> Outcome:
     except OutOfTime as error:
         return Outcome(OUT_OF_TIME, str(error))
     except (Refused, AlreadyRunning, Diverged, ValueError, InstantiationException) as error:
-        return Outcome(1, " ".join(str(error).split()))
-    except OSError as error:
-        unnamed = (
-            error.errno is not None and error.filename is None
-        )  # as a disk that is full in a library's write
-        return Outcome(1, f"{error}" + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
+        return Outcome(1, one_line(error))
+    except OSError as error:  # a full disk names no file
+        unnamed = error.errno is not None and error.filename is None
+        return Outcome(1, one_line(error) + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not is_oom_error(error):
             raise
         less = "recipe.batch_size, trainer.micro_batch, trainer.mlp_chunk, model.d_model or task.length"
-        return Outcome(1, f"memory does not suffice ({' '.join(str(error).split())}): lower {less}")
+        return Outcome(1, f"memory does not suffice ({one_line(error)}): lower {less}")
     accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]
     print(
         f"{record.label} {record.backbone} {record.attention} seed {record.seed}: test accuracy "

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_training import command, folder, train, wait_for
+from test_training import command, folder, recipe, train, wait_for
 from torch import nn
 
 from wise_lra import find_batch, processes
 from wise_lra.configuration import ConfigurationError, compose
 from wise_lra.data.order import InOrder, Pieces, TrainingOrder
 from wise_lra.results.record import read_all
+from wise_lra.training import Training
 
 __all__ = ["folder"]
 
@@ -62,6 +63,15 @@ def test_a_batch_is_parted(batch: int, count: int, micro: int | None, expected: 
 def test_a_piece_without_examples_is_refused() -> None:
     with pytest.raises(ValueError, match=r"trainer.devices=2, trainer.micro_batch=1: recipe.batch_size=5 "):
         processes.pieces(5, 2, 1)
+
+
+def test_noise_differs_between_devices_at_the_largest_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = set()
+    for rank in range(64):
+        monkeypatch.setattr(Training, "global_rank", rank)
+        Training(nn.Linear(1, 1), recipe(), 2**32 - 1).on_train_epoch_start()
+        seeds.add(torch.initial_seed())
+    assert len(seeds) == 64
 
 
 def test_devices_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -302,9 +302,10 @@ def test_a_sweep_of_wandb_has_the_same_space(tmp_path: Path, monkeypatch: pytest
     fixed += ["wavelet.name=db2", "wavelet.taps=4", "recipe.schedule=cosine"]
     script = [sys.executable, str(ROOT / "scripts/wandb_sweep.py"), "image", *fixed, "--out", str(out)]
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_PROJECT", "lab")
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "wandb sweep" in done.stdout
+    assert "wandb sweep --project lab" in done.stdout
     sweep = yaml.safe_load(out.read_text(encoding="utf-8"))
     assert sweep["metric"] == {"name": "validation/accuracy", "goal": "maximize"}
     assert sweep["parameters"] == {

@@ -37,9 +37,7 @@ from wise_lra.training import Training
 log = logging.getLogger(__name__)
 
 PUBLISHED = CONFIGS.parent / "results" / "published"
-_STATES = (
-    4 * 3 * 4
-)  # bytes a parameter: last, previous and best and a temporary one; weights and two means; float32
+_STATES = 4 * 3 * 4  # bytes a parameter: four files at most, with weights and two means of gradients, float32
 
 
 class Refused(RuntimeError):
