@@ -127,7 +127,10 @@ def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) 
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
         if reference.exists():
-            shutil.copytree(reference, new)
+            try:
+                shutil.copytree(reference, new)
+            except shutil.Error as error:  # a list of files; the first says enough
+                raise OSError(error.args[0][0][2]) from None
         for preset in {record.preset for record in own}:
             shutil.rmtree(new / preset, ignore_errors=True)
         for record in own:  # as it is, with fields that this version does not know

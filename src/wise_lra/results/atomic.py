@@ -33,8 +33,9 @@ def write_bytes(path: Path, content: bytes, overwrite: bool = True, durable: boo
         else:
             temporary.replace(path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # a full disk's error names none
-        raise
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's names no file
     finally:
         with contextlib.suppress(OSError):  # not there any more; or a read-only disk, which was said
             temporary.unlink()
