@@ -16,6 +16,7 @@ from wise_lra.data.batch import Batch
 from wise_lra.data.packed import PackedSplit
 from wise_lra.evaluation import Unanswerable, load
 from wise_lra.predicting import Predicting
+from wise_lra.results import predictions
 from wise_lra.results.predictions import Predictions
 
 __all__ = ["folder"]
@@ -95,9 +96,13 @@ def test_predictions_beyond_the_classes_are_named(tmp_path: Path, name: str, arr
         Predictions.read(file)
 
 
-def test_predictions_that_would_fill_the_memory_are_named(tmp_path: Path) -> None:
+def test_predictions_that_would_fill_the_memory_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "_MOST_BYTES", 1 << 16)
     file, single = tmp_path / "predictions.npz", tmp_path / "single.npy"
-    np.savez_compressed(file, **SOUND | {"probability": np.zeros((1 << 27, 2), np.float16)})
+    np.savez_compressed(file, **SOUND | {"probability": np.zeros((1 << 16, 2), np.float16)})
+    assert file.stat().st_size < 1 << 16
     np.save(single, np.zeros(3))
     os.mkfifo(tmp_path / "queue")
     for path in (file, single, tmp_path / "queue"):
