@@ -198,5 +198,5 @@ def _table(name: str, trials: list[Any], keys: list[str]) -> Table:
     return shown
 
 
-def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _value(value: Any) -> Text:
+    return Text(f"{value:.3g}" if isinstance(value, float) else one_line(str(value)))

@@ -158,7 +158,7 @@ def table(title: str, rows: Sequence[RunStatus], settings: Mapping[RunKey, str] 
     for head in ("validation %", "test %", "steps", "time"):
         shown.add_column(head, justify="right")
     for row in rows:
-        setting = [settings.get(row.key, "")] if settings else []
+        setting = [Text(settings.get(row.key, ""))] if settings else []
         shown.add_row(str(row.key), *setting, _status(row), *_numbers(row))
     reasons = [
         Text.assemble((f"failed  {row.key}: ", "red"), row.reason)
