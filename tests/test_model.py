@@ -220,10 +220,10 @@ def test_black_pixels_are_padding_where_the_preset_follows_lra(
 ) -> None:
     cfg = compose([f"preset={preset}", f"task={task}"])
     facts = instantiate(cfg.task)
-    pixels = np.array([0, 7, 0, 255], np.uint8)
+    pixels = np.tile(np.array([0, 7, 0, 255], np.uint8), 256)
     pack([Example(split, (pixels,), 1) for split in SPLITS], tmp_path / "packed", facts, {})
-    batch = PackedSplit(tmp_path / "packed", "test", facts).batch(np.array([0]), 4)
-    assert batch.mask is None if not padding else batch.mask.tolist() == [[False, True, False, True]]
+    batch = PackedSplit(tmp_path / "packed", "test", facts).batch(np.array([0]), 1024)
+    assert batch.mask is None if not padding else batch.mask.tolist() == [[False, True, False, True] * 256]
     protocol = Run(cfg, tmp_path, {"variant": ""}).protocol
     assert (BLACK_IS_PADDING in protocol) == padding
 

@@ -1,8 +1,9 @@
-"""Oracle: products written out by hand, a test split that is not there, and what a mistake's one line must name."""
+"""Oracle: products written out by hand, splits as they are opened, and what a mistake's one line must name."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,12 +12,16 @@ import optuna
 import pytest
 import torch
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from test_training import command, folder
 
 from wise_lra import configuration
 from wise_lra.configuration import ConfigurationError, compose, options
+from wise_lra.data import module
+from wise_lra.data.packed import PackedSplit
+from wise_lra.data.task import Task
+from wise_lra.experiment import train, validate
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
 from wise_lra.runs import study as studies
@@ -250,21 +255,33 @@ def search(folder: Path, place: Path, trials: int, *more: str) -> subprocess.Com
     return swept(folder, place, *settings)
 
 
-@pytest.fixture
-def untestable(folder: Path, tmp_path: Path) -> Path:
-    """A copy of the data whose test split is of the same size, and no array."""
-    place = Path(shutil.copytree(folder, tmp_path / "packed"))
-    gone = [path for path in place.iterdir() if path.name.startswith("test")]
-    assert gone
-    for path in gone:
-        path.write_bytes(bytes(path.stat().st_size))
-    return place
-
-
-def test_a_search_never_opens_the_test_set_and_its_best_is_an_experiment(
-    untestable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("work", "opened"), [(validate, {"train", "validation"}), (train, {"train", "validation", "test"})]
+)
+def test_a_trial_never_opens_the_test_split_and_a_run_does(
+    work: Callable[[DictConfig], Any],
+    opened: set[str],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = search(untestable, tmp_path, 2)
+    """The data module opens splits; that all files are hashed before it reads no example."""
+    splits = []
+
+    class Noted(PackedSplit):
+        def __init__(self, folder: Path, split: str, task: Task) -> None:
+            splits.append(split)
+            super().__init__(folder, split, task)
+
+    monkeypatch.setattr(module, "PackedSplit", Noted)
+    work(compose(command(folder, tmp_path, "backbone=fnet", "trainer.progress=none")[2:]))
+    assert set(splits) == opened
+
+
+def test_a_search_writes_no_record_and_its_best_is_an_experiment(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = search(folder, tmp_path, 2)
     assert done.returncode == 0, done.stderr
     assert "the test set was not read" in done.stdout
     assert read_all(tmp_path / "records") == []
