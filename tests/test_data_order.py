@@ -13,9 +13,9 @@ BATCH, SEED = 4, 7
 TEXT = Task("text", 257, 10, 2)
 
 
-def batches(buckets: np.ndarray, stretch: int, stretches: int) -> list[list[int]]:
-    order, found = TrainingOrder(buckets, BATCH, SEED, stretch), []
-    for number in range(stretches):
+def batches(buckets: np.ndarray, interval: int, intervals: int) -> list[list[int]]:
+    order, found = TrainingOrder(buckets, BATCH, SEED, interval), []
+    for number in range(intervals):
         order.set_epoch(number)
         found += [batch.tolist() for batch in order]
     return found
@@ -37,10 +37,10 @@ def test_batches_are_full_hold_one_bucket_and_drop_nobody():
     assert len({tuple(buckets[batch][0] for batch in found[k : k + 37]) for k in range(0, 185, 37)}) == 5
 
 
-@pytest.mark.parametrize("stretch", [1, 3, 10])
-def test_a_batch_does_not_depend_on_the_stretch(stretch):
+@pytest.mark.parametrize("interval", [1, 3, 10])
+def test_a_batch_does_not_depend_on_the_interval(interval):
     buckets = np.arange(23) % 3
-    assert batches(buckets, stretch, 30 // stretch) == batches(buckets, 30, 1)
+    assert batches(buckets, interval, 30 // interval) == batches(buckets, 30, 1)
 
 
 def test_in_order_cuts_where_buckets_end():

@@ -141,13 +141,13 @@ class Scripted(Training):
 
     right: ClassVar[Mapping[int, int]] = {}
     stop: ClassVar[int | None] = None
-    stretches: ClassVar[list[int]] = []
+    intervals: ClassVar[list[int]] = []
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if self.global_step == self.stop:
             raise Stopped
-        self.stretches.append(self.global_step)
+        self.intervals.append(self.global_step)
 
     def on_test_epoch_start(self) -> None:
         super().on_test_epoch_start()
@@ -170,7 +170,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     def run(
         place: Path, *overrides: str, right: Mapping[int, int] = FALLING, stop: int | None = None
     ) -> dict[str, Any]:
-        for name, value in {"right": right, "stop": stop, "stretches": []}.items():
+        for name, value in {"right": right, "stop": stop, "intervals": []}.items():
             monkeypatch.setattr(Scripted, name, value)
         places = [f"data.folder={folder}", f"runs={place / 'runs'}", f"records={place / 'records'}"]
         cfg = compose([*SMALL, *places, *overrides])
@@ -200,7 +200,7 @@ def whole(unbroken: dict[str, Any], trained: Trained, tmp_path: Path) -> dict[st
     return unbroken
 
 
-def test_a_time_limit_ends_after_a_stretch_and_the_run_goes_on(
+def test_a_time_limit_ends_after_a_interval_and_the_run_goes_on(
     folder: Path, trained: Trained, tmp_path: Path
 ) -> None:
     whole = trained(tmp_path / "whole", right={})
@@ -223,9 +223,9 @@ def test_every_start_goes_on_from_the_newest_validation(
     for _ in (20, 40):
         with pytest.raises(OutOfTime):
             trained(tmp_path / "limited", 'trainer.max_time="0:00:00:00"', right=right)
-        starts += Scripted.stretches
+        starts += Scripted.intervals
     record = trained(tmp_path / "limited", 'trainer.max_time="0:00:00:00"', right=right)
-    assert starts + Scripted.stretches == [0, 20, 40], "as many starts as there are stretches"
+    assert starts + Scripted.intervals == [0, 20, 40], "as many starts as there are intervals"
     assert record["history"][0] == whole["history"][0]
     assert (record == whole) == (right == FALLING)
 
@@ -235,7 +235,7 @@ def test_a_run_stopped_while_it_is_tested_is_tested_again(
 ) -> None:
     stopped(trained, tmp_path, 50)
     assert trained(tmp_path) == whole
-    assert Scripted.stretches == []
+    assert Scripted.intervals == []
     assert read_all(tmp_path / "records")[0].tokens_per_second > 0
 
 
@@ -249,7 +249,7 @@ def test_a_run_that_was_moved_while_it_was_stopped_is_the_same_run(
     (tmp_path / "there" / "link").symlink_to((tmp_path / "first").rename(tmp_path / "moved"))
     monkeypatch.chdir(tmp_path / "there")
     assert trained(Path("link")) == whole
-    assert Scripted.stretches == [40]
+    assert Scripted.intervals == [40]
 
 
 @pytest.mark.parametrize("key", ["records", "runs"])
@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=room.get(path, 10**9)))
     with pytest.raises(experiment.Refused, match=rf"^{key}={place}: .*: {place}"):
         trained(tmp_path, f"{key}={place}")
-    assert Scripted.stretches == []
+    assert Scripted.intervals == []
     assert not list(tmp_path.rglob("run.lock"))
 
 
@@ -289,7 +289,7 @@ def test_a_disk_without_room_for_the_states_is_named_before_the_first_step(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
     with pytest.raises(experiment.Refused, match=rf"^runs={tmp_path}/runs: "):
         trained(tmp_path)
-    assert Scripted.stretches == []
+    assert Scripted.intervals == []
 
 
 def missing(path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_run_without_its_best_weights_says_so_and_begins_again(
     cut(states / BEST)
     with caplog.at_level(logging.WARNING):
         assert trained(tmp_path) == whole
-    assert Scripted.stretches == [0, 20, 40]
+    assert Scripted.intervals == [0, 20, 40]
     assert str(states / BEST) in caplog.text
 
 

@@ -70,9 +70,9 @@ def test_a_recipe_that_cannot_be_followed_is_refused(field: str, value: Any) -> 
         recipe(**{field: value})
 
 
-def test_stretches_cover_the_steps() -> None:
-    assert recipe(steps=100, validate_every=30).stretches == 4
-    assert recipe(steps=90, validate_every=30).stretches == 3
+def test_intervals_cover_the_steps() -> None:
+    assert recipe(steps=100, validate_every=30).intervals == 4
+    assert recipe(steps=90, validate_every=30).intervals == 3
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,7 @@ class SafeCheckpoints(TorchCheckpointIO):
 
 
 class Saving(Checkpoint):
-    """Writes the state at the end of every stretch, also as best.ckpt where its validation is the best so far.
+    """Writes the state at the end of every interval, also as best.ckpt where its validation is the best so far.
 
     The best is read from the history, which every state holds; a state holds no path. Raises OutOfTime, after the
     state is written, once `limit` ("DD:HH:MM:SS", or None) has passed.

@@ -126,7 +126,7 @@ def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, wa
         **place.trainer(),
         accumulate_grad_batches=processes.pieces(recipe.batch_size, place.count, cfg.trainer.micro_batch),
         precision=precision(cfg.trainer.precision),
-        max_epochs=recipe.stretches,
+        max_epochs=recipe.intervals,
         num_sanity_val_steps=0,
         gradient_clip_val=recipe.clip,
         log_every_n_steps=max(1, recipe.validate_every // 10),

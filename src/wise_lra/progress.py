@@ -51,7 +51,7 @@ class History(Callback):
             self.seconds_before = sum(self.seconds.values())
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock of a stretch."""
+        """Start the clock of an interval."""
         self._sums = torch.zeros(3, device=module.device)
         self._begin = time.perf_counter()
 
@@ -63,7 +63,7 @@ class History(Callback):
             self._rate = outputs["lr"]
 
     def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Stop the clock of the stretch, start that of the validation."""
+        """Stop the clock of the interval, start that of the validation."""
         now = self._now(module)
         self.seconds["train"] += now - self._begin
         self._begin = now

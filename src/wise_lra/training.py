@@ -56,8 +56,8 @@ class Recipe:
             raise ValueError(f"recipe.schedule={self.schedule!r}: expected 'rsqrt' or 'cosine'")
 
     @property
-    def stretches(self) -> int:
-        """Number of stretches of `validate_every` steps, the last perhaps shorter."""
+    def intervals(self) -> int:
+        """Number of evaluation intervals of `validate_every` steps, the last perhaps shorter."""
         return -(-self.steps // self.validate_every)
 
     def learning_rate(self, step: int) -> float:
@@ -83,10 +83,10 @@ class Diverged(RuntimeError):
 
 
 class Training(LightningModule):
-    """Cross-entropy training of a classifier by a `Recipe`, one stretch between validations a Lightning epoch.
+    """Cross-entropy training of a classifier by a `Recipe`, one evaluation interval a Lightning epoch.
 
-    Dropout of stretch k depends on (seed, k) alone, as the data's order depends on (seed, step): a run resumed
-    at the end of a stretch goes on as if it had never stopped. On several devices each has a noise of its own.
+    Dropout of interval k depends on (seed, k) alone, as the data's order depends on (seed, step): a run resumed
+    at the end of an interval goes on as if it had never stopped. On several devices each has a noise of its own.
 
     A step's batch comes in pieces, `accumulate_grad_batches` of them on each device; each counts by its examples,
     so that the gradient is the mean over the batch however it is parted.
@@ -103,7 +103,7 @@ class Training(LightningModule):
         return self.model(tokens, mask)
 
     def on_train_epoch_start(self) -> None:
-        """Set the noise of this stretch."""
+        """Set the noise of this interval."""
         torch.manual_seed((((self.seed << 20) + self.current_epoch) ^ (self.global_rank * _SPREAD)) % 2**64)
         self._step = torch.zeros(2, device=self.device)
 
@@ -122,7 +122,7 @@ class Training(LightningModule):
         return {"loss": weighted} | (self._ended_step() if (index + 1) % pieces == 0 else {})
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """End the run at its last step, inside a stretch if need be; Lightning validates before it stops."""
+        """End the run at its last step, inside an interval if need be; Lightning validates before it stops."""
         if self.global_step == self.recipe.steps:
             self.trainer.should_stop = True
 

@@ -16,10 +16,10 @@ from wise_lra.data.task import SPLITS, Task
 class DataModule(LightningDataModule):
     """Loaders over the three splits of a packed folder.
 
-    One pass of the training loader is one stretch, the batches between two validations: Lightning's epoch k begins
-    at step k * `stretch`. Batch k depends on (seed, k) alone, so a run resumed at the end of a stretch sees exactly
-    the batches that it would have seen. Validation and test run in order, bucket by bucket, the last batch of each
-    as small as it comes.
+    One pass of the training loader is one evaluation interval, the batches between two validations: Lightning's
+    epoch k begins at step k * `interval`. Batch k depends on (seed, k) alone, so a run resumed at the end of an
+    interval sees exactly the batches that it would have seen. Validation and test run in order, bucket by bucket,
+    the last batch of each as small as it comes.
 
     On several devices, or where a batch is computed in pieces, each loader yields its own part of every batch
     (`Pieces`); of validation and test each example is on one device once, so that means over all are exact.
@@ -30,7 +30,7 @@ class DataModule(LightningDataModule):
         task: Task,
         folder: Path,
         batch_size: int,
-        stretch: int,
+        interval: int,
         seed: int,
         workers: int = 0,
         validation_examples: int | None = None,
@@ -45,11 +45,11 @@ class DataModule(LightningDataModule):
         Only `splits` are opened: a search has no test. Raises ValueError on a size below one.
         """
         super().__init__()
-        for name, value in (("batch_size", batch_size), ("stretch", stretch)):
+        for name, value in (("batch_size", batch_size), ("interval", interval)):
             if value < 1:
                 raise ValueError(f"{name}={value}: expected at least 1")
         self.task, self.folder = task, Path(folder)
-        self.batch_size, self.stretch, self.seed, self.workers = batch_size, stretch, seed, workers
+        self.batch_size, self.interval, self.seed, self.workers = batch_size, interval, seed, workers
         self.splits = {split: PackedSplit(self.folder, split, task) for split in splits}
         most = {"train": None, "validation": validation_examples, "test": test_examples}
         self.lengths = Buckets(task.length, buckets)
@@ -72,9 +72,9 @@ class DataModule(LightningDataModule):
         return self.task.documents * float(self.lengths.lengths[self.buckets["train"]].mean())
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the batches of a stretch: the present one, then those that Lightning tells its sampler."""
+        """Return the batches of an interval: the present one, then those that Lightning tells its sampler."""
         split = self.splits["train"]
-        order = TrainingOrder(self.buckets["train"], self.batch_size, self.seed, self.stretch)
+        order = TrainingOrder(self.buckets["train"], self.batch_size, self.seed, self.interval)
         order.set_epoch(self.trainer.current_epoch if self.trainer else 0)
         rank, ranks, pieces = self._place()
         return self._loader(split, Pieces(order, rank, ranks, pieces))

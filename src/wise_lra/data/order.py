@@ -34,7 +34,7 @@ class Buckets:
 
 
 class TrainingOrder:
-    """Indices of the training batches of one stretch.
+    """Indices of the training batches of one interval.
 
     The examples of a bucket form one line through all epochs, epoch e in the order of a permutation drawn from
     (seed, e), and its batches are the pieces of that line. An epoch that batches do not divide ends inside one, so
@@ -42,25 +42,25 @@ class TrainingOrder:
     batch k of a run depends on (seed, k) alone.
     """
 
-    def __init__(self, buckets: np.ndarray, batch_size: int, seed: int, stretch: int) -> None:
-        """Order the examples whose buckets are given, (examples,), in stretches of so many batches."""
+    def __init__(self, buckets: np.ndarray, batch_size: int, seed: int, interval: int) -> None:
+        """Order the examples whose buckets are given, (examples,), in intervals of so many batches."""
         self.buckets, self.batch_size, self.seed = buckets, batch_size, seed
-        self.stretch, self.number = stretch, 0
+        self.interval, self.number = interval, 0
         self._sizes = np.bincount(buckets)
 
     def set_epoch(self, number: int) -> None:
-        """Choose the stretch; Lightning calls this with its epoch, which is ours between two validations."""
+        """Choose the interval; Lightning calls this with its epoch, which is ours between two validations."""
         self.number = number
 
     def __len__(self) -> int:
-        return self.stretch
+        return self.interval
 
     def __iter__(self) -> Iterator[np.ndarray]:
         lines = lru_cache(maxsize=2)(self._lines)
-        first, epoch = self.number * self.stretch, 0
+        first, epoch = self.number * self.interval, 0
         while self._ended(epoch + 1).sum() <= first:
             epoch += 1
-        left, skipped = self.stretch, first - int(self._ended(epoch).sum())
+        left, skipped = self.interval, first - int(self._ended(epoch).sum())
         while left:
             for bucket, piece in self._batches(epoch)[skipped : skipped + left]:
                 yield self._piece(lines, bucket, piece)
@@ -111,7 +111,7 @@ class Pieces:
         self.own = range(rank * pieces, (rank + 1) * pieces)
 
     def set_epoch(self, number: int) -> None:
-        """Choose the stretch."""
+        """Choose the interval."""
         self.order.set_epoch(number)
 
     def __len__(self) -> int:
