@@ -2,18 +2,23 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Self
 
+import pywt
 import torch
 from torch import Tensor, nn
 
 from .filters import FilterBank, daubechies, filter_bank, orthogonal_filter, quadrature_mirror
 from .lifting import correlate, lift, lifted_lengths, unlift
-from .transform import MODES, band_lengths, check, decomposed, waverec
+from .transform import MODES, Bands, Step, band_lengths, decomposed, max_level, waverec
 
 
 class _Filtering(nn.Module, ABC):
     """What the banks of filters share: level, mode and the transform."""
+
+    _after: Step | None = None  # what changes the bands of a level after analysis, and back before synthesis
+    _before: Step | None = None
 
     def __init__(self, level: int, mode: str) -> None:
         super().__init__()
@@ -27,32 +32,50 @@ class _Filtering(nn.Module, ABC):
         """Return the filters of analysis and synthesis, each (taps,) or (taps, channels)."""
 
     def decompose(self, x: Tensor) -> list[Tensor]:
-        """Return the bands ``[cA_n, cD_n, ..., cD_1]`` of ``x`` (batch, length, channels)."""
-        return decomposed(x, self.filters(), self.level, self.mode)
+        """Return the bands ``[cA_n, cD_n, ..., cD_1]`` of ``x`` (batch, length, channels), as `wavedec`."""
+        return decomposed(x, self.filters(), self.level, self.mode, self._after)
 
-    def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
-        """Return the signal (batch, length, channels) of these bands."""
-        return waverec(bands, self.filters(), length, self.mode)
+    def reconstruct(self, bands: Bands, length: int | None = None) -> Tensor:
+        """Return the signal (batch, length, channels) of these bands, as `waverec`."""
+        return waverec(bands, self.filters(), length, self.mode, self._before)
 
     def band_lengths(self, length: int) -> list[int]:
         """Return the lengths of the bands, coarsest first. Raises ValueError if the level is too deep."""
-        return band_lengths(length, self.filters().taps, self.level, self.mode)
+        taps = self.filters().taps
+        deepest = max(1, max_level(length, taps))
+        if self.level > deepest:
+            raise ValueError(
+                f"level={self.level}: expected 1 to {deepest} for length={length} and {taps} taps"
+            )
+        return band_lengths(length, taps, self.level, self.mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move fixed filters with the module, but keep them in float64: they are cast where they meet a signal."""
+        fixed = list(self.buffers())
+
+        def moved(t: Tensor) -> Tensor:
+            if not any(t is taps for taps in fixed):
+                return fn(t)
+            device = fn(t.float()).device  # MPS has no float64
+            return t.to(device, torch.float32 if device.type == "mps" else torch.float64)
+
+        return super()._apply(moved, recurse)
 
 
 class FixedBank(_Filtering):
-    """The filters of a discrete wavelet of PyWavelets, or of db1 to db128; nothing is learned.
+    """The filters of a `pywt.Wavelet`, or of its name, or of db1 to db128; nothing is learned.
 
     Raises:
         ValueError: no such wavelet, level below 1, or an unknown mode.
     """
 
-    def __init__(self, wavelet: str, level: int = 1, mode: str = "reflect") -> None:
+    def __init__(self, wavelet: str | pywt.Wavelet, level: int = 1, mode: str = "reflect") -> None:
         super().__init__(level, mode)
         for name, taps in filter_bank(wavelet)._asdict().items():
-            self.register_buffer(name, taps.to(torch.get_default_dtype()), persistent=False)
+            self.register_buffer(name, taps, persistent=False)
 
     def filters(self) -> FilterBank:
-        """Return the four filters, each (taps,)."""
+        """Return the four filters, each (taps,), in float64."""
         return FilterBank(*(getattr(self, name) for name in FilterBank._fields))
 
 
@@ -150,7 +173,7 @@ class BiorthogonalBank(_Filtering):
         super().__init__(level, mode)
         if steps < 1:
             raise ValueError(f"steps={steps}: expected at least 1")
-        self.register_buffer("dec_lo", daubechies(taps).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("dec_lo", daubechies(taps), persistent=False)
         self.predict = nn.Parameter(torch.zeros(steps, channels))
         self.update = nn.Parameter(torch.zeros(steps, channels))
 
@@ -158,26 +181,13 @@ class BiorthogonalBank(_Filtering):
         """Return Daubechies' filters, each (taps,), on which the learned steps are put."""
         return quadrature_mirror(self.dec_lo)
 
-    def decompose(self, x: Tensor) -> list[Tensor]:
-        """Return the bands ``[s_n, d_n, ..., d_1]`` of ``x`` (batch, length, channels)."""
-        bank = self.filters()
-        check(x, bank, self.level, self.mode)
-        details = []
-        for _ in range(self.level):
-            x, detail = decomposed(x, bank, 1, self.mode)
-            detail = detail - correlate(x, self.predict)
-            x = x + correlate(detail, self.update)
-            details.append(detail)
-        return [x, *reversed(details)]
+    def _after(self, low: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        detail = detail - correlate(low, self.predict, "predict")
+        return low + correlate(detail, self.update, "update"), detail
 
-    def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
-        """Return the signal (batch, length, channels) of these bands."""
-        lengths = [*(band.shape[1] for band in bands[2:]), length]
-        x = bands[0]
-        for detail, wanted in zip(bands[1:], lengths, strict=True):
-            x = x - correlate(detail, self.update)
-            x = waverec([x, detail + correlate(x, self.predict)], self.filters(), wanted, self.mode)
-        return x
+    def _before(self, low: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        low = low - correlate(detail, self.update, "update")
+        return low, detail + correlate(low, self.predict, "predict")
 
 
 class LiftingBank(nn.Module):
@@ -204,8 +214,8 @@ class LiftingBank(nn.Module):
         """Return the bands ``[s_n, d_n, ..., d_1]`` of ``x`` (batch, length, channels)."""
         return lift(x, self.level, self.estimate, self.predict)
 
-    def reconstruct(self, bands: list[Tensor], length: int) -> Tensor:
-        """Return the signal (batch, length, channels) of these bands."""
+    def reconstruct(self, bands: Bands, length: int | None = None) -> Tensor:
+        """Return the signal (batch, length, channels) of these bands, as `unlift`."""
         return unlift(bands, length, self.estimate, self.predict)
 
     def band_lengths(self, length: int) -> list[int]:

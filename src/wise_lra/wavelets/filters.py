@@ -6,7 +6,7 @@ Names and orders are PyWavelets': ``dec_lo`` is convolved with the signal, ``rec
 import math
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pywt
@@ -30,6 +30,9 @@ class FilterBank(NamedTuple):
         return self.dec_lo.shape[0]
 
 
+Wavelet: TypeAlias = str | pywt.Wavelet | Tensor | FilterBank
+
+
 def quadrature_mirror(dec_lo: Tensor) -> FilterBank:
     """Complete a low-pass filter: ``dec_hi[k] = (-1)^(k+1) dec_lo[taps-1-k]``, synthesis is analysis reversed.
 
@@ -45,21 +48,31 @@ def quadrature_mirror(dec_lo: Tensor) -> FilterBank:
     return FilterBank(dec_lo, dec_hi, reverse, dec_hi.flip(0))
 
 
-def filter_bank(wavelet: str) -> FilterBank:
-    """Return the float64 filters, each (taps,), of a discrete wavelet of PyWavelets, or of db1 to db128.
+def filter_bank(wavelet: str | pywt.Wavelet) -> FilterBank:
+    """Return the float64 filters, each (taps,), of a `pywt.Wavelet`, a name or db1 to db128; else ValueError."""
+    return FilterBank(*(torch.tensor(taps, dtype=torch.float64) for taps in _taps(wavelet)))
 
-    Raises:
-        ValueError: no such wavelet.
-    """
-    if wavelet in pywt.wavelist(kind="discrete"):
-        return FilterBank(*(torch.tensor(f, dtype=torch.float64) for f in pywt.Wavelet(wavelet).filter_bank))
-    name = re.fullmatch(r"db([1-9]\d*)", wavelet)
-    if name and 2 * int(name[1]) <= LONGEST_DAUBECHIES:
-        return quadrature_mirror(daubechies(2 * int(name[1])))
-    raise ValueError(
-        f"unknown wavelet {wavelet!r}: expected one of pywt.wavelist(kind='discrete') "
-        f"or db1 to db{LONGEST_DAUBECHIES // 2}"
-    )
+
+def as_bank(wavelet: Wavelet) -> FilterBank:
+    """Return the filters that `wavedec` takes for ``wavelet``."""
+    if isinstance(wavelet, FilterBank):
+        return wavelet
+    return quadrature_mirror(wavelet) if isinstance(wavelet, Tensor) else filter_bank(wavelet)
+
+
+@torch.compiler.assume_constant_result
+def _taps(wavelet: str | pywt.Wavelet) -> list[list[float]]:
+    """Return the four filters as numbers; a compiler keeps these and does not look into PyWavelets."""
+    try:
+        return (wavelet if isinstance(wavelet, pywt.Wavelet) else pywt.Wavelet(wavelet)).filter_bank
+    except (AttributeError, TypeError, ValueError) as error:
+        name = re.fullmatch(r"db([1-9]\d*)", str(wavelet))
+        if name and 2 * int(name[1]) <= LONGEST_DAUBECHIES:
+            return [taps.tolist() for taps in quadrature_mirror(daubechies(2 * int(name[1])))]
+        raise ValueError(
+            f"unknown wavelet {wavelet!r}: expected one of pywt.wavelist(kind='discrete') "
+            f"or db1 to db{LONGEST_DAUBECHIES // 2}"
+        ) from error
 
 
 def orthogonal_filter(angles: Tensor) -> Tensor:
@@ -69,12 +82,12 @@ def orthogonal_filter(angles: Tensor) -> Tensor:
     shift by one (Vaidyanathan and Hoang 1988; OrthoWavSpA in arXiv 2210.01989).
     Raises ValueError on another shape.
     """
-    if angles.ndim != 2 or angles.shape[0] == 0:
+    if angles.ndim != 2 or (not torch.jit.is_tracing() and angles.shape[0] == 0):
         raise ValueError(f"angles of shape {tuple(angles.shape)}: expected (taps/2, channels)")
     half, channels = angles.shape
     row = torch.zeros(2 * half, channels, dtype=angles.dtype, device=angles.device)
     row[0] = 1
-    for angle in angles:
+    for angle in angles.unbind():
         first, second = row[0::2], row[1::2]
         sine, cosine = angle.sin(), angle.cos()
         pairs = torch.stack([first * sine + second * cosine, first * cosine - second * sine], dim=1)

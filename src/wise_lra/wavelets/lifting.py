@@ -3,9 +3,14 @@
 Source: Sweldens (1996), and the lifting of WavSpA's code (arXiv 2210.01989), circular along the length.
 """
 
+from functools import reduce
+
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
+from torch.nn.functional import pad, silu
+
+from .transform import Bands, at, band_lengths, check_signals, extend, matched
+from .trilinear import traced
 
 
 def lift(
@@ -18,21 +23,17 @@ def lift(
     s = even + silu(d * predict) / 4, where * is circular correlation. A band of odd length is first continued by a
     zero, so both halves are as long.
 
-    Raises:
-        ValueError: an empty length, a ``level`` too deep for it, one filter without the other, or other channels.
-        TypeError: ``x`` is not floating point.
+    Raises ValueError for a bad shape, a ``level`` too deep for the length, one filter without the other or other
+    channels; TypeError where ``x`` is not floating point or the filters are complex.
     """
-    if not x.is_floating_point():
-        raise TypeError(f"x of dtype {x.dtype}: expected a floating-point tensor")
-    if x.ndim != 3:
-        raise ValueError(f"x of shape {tuple(x.shape)}: expected (batch, length, channels)")
-    _check_filters(estimate, predict, x.shape[2])
-    lifted_lengths(x.shape[1], level)
+    check_signals([x], "x")
+    if (estimate is None) != (predict is None):
+        raise ValueError("estimate and predict: expected both filters or neither")
+    if not traced():
+        lifted_lengths(x.shape[1], level)
     bands = []
     for _ in range(level):
-        if x.shape[1] % 2:
-            x = torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
-        even, odd = x[:, 0::2], x[:, 1::2]
+        even, odd = _halves(x)
         detail = odd - _estimated(even, estimate)
         x = even + _predicted(detail, predict)
         bands.append(detail)
@@ -40,29 +41,21 @@ def lift(
 
 
 def unlift(
-    bands: list[Tensor], length: int, estimate: Tensor | None = None, predict: Tensor | None = None
+    bands: Bands, length: int | None = None, estimate: Tensor | None = None, predict: Tensor | None = None
 ) -> Tensor:
     """Return the signal (batch, length, channels) of the bands of `lift`, with the same filters.
 
-    Raises ValueError where the bands' lengths or channels do not fit.
+    None is a band of zeros; without a length the signal's is even. Raises ValueError where the bands' shapes do not
+    fit, TypeError where a band is not floating point.
     """
-    if not bands:
-        raise ValueError("bands is empty: expected [s_n, d_n, ..., d_1]")
-    _check_filters(estimate, predict, bands[0].shape[2])
-    lengths = [length]
-    for _ in bands[1:]:
-        lengths.append(-(-lengths[-1] // 2))
-    expected = [lengths[-1], *reversed(lengths[1:])]
-    if [band.shape[1] for band in bands] != expected:
-        raise ValueError(
-            f"bands of lengths {[band.shape[1] for band in bands]}: expected {expected} for length={length}"
-        )
-    x = bands[0]
-    for detail, wanted in zip(bands[1:], reversed(lengths[:-1]), strict=True):
+    if (estimate is None) != (predict is None):
+        raise ValueError("estimate and predict: expected both filters or neither")
+    (x, *details), lengths = matched(bands, length, 2, "periodization")
+    for detail, wanted in zip(details, lengths, strict=True):
         even = x - _predicted(detail, predict)
         odd = detail + _estimated(even, estimate)
-        x = torch.stack([even, odd], dim=2).flatten(1, 2)[:, :wanted]
-    return x
+        x = _woven(even, odd, wanted)
+    return x if details else x.clone()
 
 
 def lifted_lengths(length: int, level: int) -> list[int]:
@@ -70,37 +63,51 @@ def lifted_lengths(length: int, level: int) -> list[int]:
     deepest = max(0, length - 1).bit_length()
     if not 1 <= level <= deepest:
         raise ValueError(f"level={level} for length={length}: expected 1 to {deepest}")
-    lengths = [length]
-    for _ in range(level):
-        lengths.append(-(-lengths[-1] // 2))
-    return [lengths[-1], *reversed(lengths[1:])]
+    return band_lengths(length, 2, level, "periodization")
 
 
-def correlate(x: Tensor, filters: Tensor) -> Tensor:
+def correlate(x: Tensor, filters: Tensor, name: str) -> Tensor:
     """Return sum_k filters[k] x[i + k], circular, for ``x`` (batch, length, channels), filters (taps, channels)."""
-    if filters.shape[1] != x.shape[2]:
-        raise ValueError(f"filters of {filters.shape[1]} channels: the signal has {x.shape[2]}")
-    total = x * filters[0]
-    for k in range(1, filters.shape[0]):
-        total = total + torch.roll(x, -k, dims=1) * filters[k]
-    return total
+    if filters.is_complex():
+        raise TypeError(f"{name} of dtype {filters.dtype}: expected real taps")
+    if filters.ndim != 2 or (not torch.jit.is_tracing() and filters.shape[1] != x.shape[2]):
+        raise ValueError(
+            f"{name} of shape {tuple(filters.shape)}, {filters.shape[-1]} channels: expected (taps, {x.shape[2]})"
+        )
+    length = x.shape[1]
+    x = extend(x, 0, filters.shape[0] - 1, "periodic")
+    terms = (x[:, k : k + length] * taps for k, taps in enumerate(filters.unbind()))
+    return reduce(torch.add, terms)
+
+
+@torch.compiler.allow_in_graph
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the even and the odd samples, as many; see `extend` for lengths that are no int."""
+    n = x.shape[1]
+    if not isinstance(n, int):
+        even = 2 * torch.arange((n + 1) // 2, device=x.device)
+        return at(x, even, "zero"), at(x, even + 1, "zero")
+    x = pad(x, (0, 0, 0, 1)) if n % 2 else x
+    return x[:, 0::2], x[:, 1::2]
+
+
+@torch.compiler.allow_in_graph
+def _woven(even: Tensor, odd: Tensor, length: int) -> Tensor:
+    """Return ``length`` samples, even and odd ones in turn."""
+    half = even.shape[1]
+    if not isinstance(half, int):
+        place = torch.arange(length, device=even.device)
+        return torch.cat([even, odd], dim=1)[:, place // 2 + place % 2 * half]
+    return torch.stack([even, odd], dim=2).flatten(1, 2)[:, :length]
 
 
 def _estimated(even: Tensor, estimate: Tensor | None) -> Tensor:
     if estimate is None:
         return (even + torch.roll(even, -1, dims=1)) / 2
-    return silu(correlate(even, estimate)) / 2
+    return silu(correlate(even, estimate, "estimate")) / 2
 
 
 def _predicted(detail: Tensor, predict: Tensor | None) -> Tensor:
     if predict is None:
         return (torch.roll(detail, 1, dims=1) + detail) / 4
-    return silu(correlate(detail, predict)) / 4
-
-
-def _check_filters(estimate: Tensor | None, predict: Tensor | None, channels: int) -> None:
-    if (estimate is None) != (predict is None):
-        raise ValueError("estimate and predict: expected both filters or neither")
-    for name, filters in (("estimate", estimate), ("predict", predict)):
-        if filters is not None and (filters.ndim != 2 or filters.shape[1] != channels):
-            raise ValueError(f"{name} of shape {tuple(filters.shape)}: expected (taps, {channels})")
+    return silu(correlate(detail, predict, "predict")) / 4

@@ -4,116 +4,192 @@ A level continues the signal beyond its ends, and takes the filters' products wi
 (`trilinear`): linear in length, both bands from one pass, no dilated or zero-stuffed signal.
 """
 
+import warnings
+from collections.abc import Callable, Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from .filters import FilterBank, quadrature_mirror
-from .trilinear import analyse, synthesise
+from .filters import FilterBank, Wavelet, as_bank
+from .trilinear import analyse, synthesise, traced
 
-MODES = ("reflect", "symmetric", "zero", "periodization")
+MODES = (
+    *("reflect", "symmetric", "zero", "periodization", "periodic"),
+    *("constant", "smooth", "antisymmetric", "antireflect"),
+)
+Bands = Sequence[Tensor | None]
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def wavedec(x: Tensor, dec_lo: Tensor | FilterBank, level: int, mode: str = "reflect") -> list[Tensor]:
+def wavedec(x: Tensor, wavelet: Wavelet, level: int | None = None, mode: str = "reflect") -> list[Tensor]:
     """Return the bands ``[cA_n, cD_n, ..., cD_1]`` of ``x`` (batch, length, channels), as `pywt.wavedec`.
 
     Args:
-        dec_lo: low-pass filter, (taps,) or (taps, channels), whose quadrature mirror completes it; or all four
-            filters, for biorthogonal families.
-        level: number of times that the low band is split again.
+        wavelet: a name, a `pywt.Wavelet` or a `FilterBank`; or a low-pass filter, (taps,) or (taps, channels), that
+            its quadrature mirror completes.
+        level: number of times that the low band is split again; None is `max_level`, 0 returns a copy of ``x``.
         mode: how the signal goes on beyond its ends; one of `MODES`.
 
     Raises:
-        ValueError: a bad shape, mode or filter length, a ``level`` above `max_level`, or taps that are not finite
+        ValueError: a bad shape, mode, level or filter length, no such wavelet, or taps that are not finite
             (a look that is spared where it costs: on a GPU, under vmap and in a compiled graph).
-        TypeError: ``x`` is not floating point.
+        TypeError: ``x`` is not floating point, or taps are complex.
+
+    Warns with UserWarning, outside of compiled graphs, where ``level`` is above `max_level`, and where ``x`` has
+    length 1 and many channels: PyTorch's layout.
     """
-    bank = _bank(dec_lo)
+    bank = as_bank(wavelet)
     _check_finite(bank)
-    return decomposed(x, bank, level, mode)
+    return decomposed(x, bank, level, mode, None)
 
 
-def decomposed(x: Tensor, bank: FilterBank, level: int, mode: str) -> list[Tensor]:
-    """Return what `wavedec` returns, for filters whose values need no check."""
-    check(x, bank, level, mode)
-    x, dtype = _wide(x), x.dtype
+def decomposed(x: Tensor, bank: FilterBank, level: int | None, mode: str, step: Step | None) -> list[Tensor]:
+    """Return what `wavedec` returns, of filters that are finite; ``step`` changes the two bands of each level."""
+    check_signals([x], "x")
+    _check_filters(bank, x.shape[2], mode)
+    level = _level(x, bank.taps, level)
+    dtype = x.dtype
+    x, low, high = _ready(x, bank.dec_lo, bank.dec_hi)
     bands = []
     for _ in range(level):
-        x, detail = _analyse(x, bank, mode)
+        x, detail = _analyse(x, low, high, mode)
+        if step:
+            x, detail = (band.to(low.dtype) for band in step(x, detail))
         bands.append(detail)
-    return [band.to(dtype) for band in (x, *reversed(bands))]
+    return [band.to(dtype) for band in (x if level else x.clone(), *reversed(bands))]
 
 
-def waverec(bands: list[Tensor], dec_lo: Tensor | FilterBank, length: int, mode: str = "reflect") -> Tensor:
-    """Return the signal (batch, length, channels) of ``bands`` as `wavedec` orders them; cut to ``length``.
+def waverec(
+    bands: Bands, wavelet: Wavelet, length: int | None = None, mode: str = "reflect", step: Step | None = None
+) -> Tensor:
+    """Return the signal (batch, length, channels) of ``bands`` as `wavedec` orders them.
 
-    ``dec_lo`` and ``mode`` are those of `wavedec`, and so are the errors; ValueError also where the bands' lengths
-    do not fit.
+    Args:
+        bands: None is a band of zeros. Where dtypes differ, the signal has the one that holds them all.
+        length: of the signal; None is that of `pywt.waverec`: one more than an odd length.
+        wavelet, mode: those of `wavedec`.
+        step: changes the two bands of each level before they are joined.
+
+    Raises:
+        ValueError, TypeError: as `wavedec`; ValueError also where the bands' shapes do not fit.
     """
-    bank = _bank(dec_lo)
-    if not bands:
-        raise ValueError("bands is empty: expected [cA_n, cD_n, ..., cD_1]")
-    for band in bands:
-        _check_fit(band, bank, mode, "a band")
-    lengths = _lengths(length, bank.taps, len(bands) - 1, mode)
-    expected = [lengths[-1], *reversed(lengths[1:])]
-    if [band.shape[1] for band in bands] != expected:
-        found = [band.shape[1] for band in bands]
-        raise ValueError(f"bands of lengths {found}: expected {expected} for length={length}, mode={mode!r}")
-    x = _wide(bands[0])
-    for detail, wanted in zip(bands[1:], reversed(lengths[:-1]), strict=True):
-        x = _synthesise(x, detail.to(x.dtype), bank, mode)[:, :wanted]
-    return x.to(bands[0].dtype)
+    bank = as_bank(wavelet)
+    (x, *details), lengths = matched(bands, length, bank.taps, mode)
+    _check_filters(bank, x.shape[2], mode)
+    dtype = x.dtype
+    x, low, high = _ready(x, bank.rec_lo, bank.rec_hi)
+    for detail, wanted in zip(details, lengths, strict=True):
+        detail = detail.to(x.dtype)
+        if step:
+            x, detail = (band.to(low.dtype) for band in step(x, detail))
+        x = _synthesise(x, detail, low, high, wanted, mode)
+    return x.to(dtype) if details else x.to(dtype, copy=True)
 
 
 def max_level(length: int, taps: int) -> int:
-    """Return the deepest level at which a band is still longer than the filters' reach, as PyWavelets has it.
+    """Return the deepest level at which a band is still longer than the filters' reach, as `pywt.dwt_max_level`.
 
-    At least 1: one level can always be computed. Raises ValueError for an empty signal or fewer than two taps.
+    0 where the signal itself is shorter. Raises ValueError for an empty signal or fewer than two taps.
     """
     if length < 1 or taps < 2:
         raise ValueError(f"length={length}, taps={taps}: expected at least 1 sample and 2 taps")
-    return max(1, (length // (taps - 1)).bit_length() - 1)
+    level = 0
+    while (taps - 1) << (level + 1) <= length:  # `bit_length` would make a compiler take the length for fixed
+        level += 1
+    return level
 
 
 def band_lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
-    """Return the lengths of the bands of `wavedec`, coarsest first. Raises ValueError as it does."""
-    deepest = max_level(length, taps)
-    if not 1 <= level <= deepest:
-        raise ValueError(
-            f"level={level} for length={length} and filters of {taps} taps: expected 1 to {deepest}"
+    """Return the lengths of the bands of `wavedec`, coarsest first, of any level."""
+    lengths = [length]
+    for _ in range(level):
+        lengths.insert(0, (lengths[0] + (1 if mode == "periodization" else taps - 1)) // 2)
+    return [lengths[0], *lengths[:-1]]
+
+
+def check_signals(signals: Sequence[Tensor], what: str) -> None:
+    """Refuse what are no signals or bands, or do not have one batch and one number of channels."""
+    if torch.jit.is_tracing():  # it warns of every look at a size
+        return
+    for x in signals:
+        if not x.is_floating_point():
+            raise TypeError(f"{what} of dtype {x.dtype}: expected a floating-point tensor")
+        if x.ndim != 3 or 0 in x.shape[1:] or x.shape[::2] != signals[0].shape[::2]:
+            raise ValueError(
+                f"{what} of shape {tuple(x.shape)}: expected (batch, length, channels), length and channels not 0, "
+                f"batch and channels as in the first of {len(signals)}, {tuple(signals[0].shape)}"
+            )
+
+
+def matched(bands: Bands, length: int | None, taps: int, mode: str) -> tuple[list[Tensor], list[int]]:
+    """Return ``bands`` in one dtype, None as zeros, and the length after each level. Raises as `waverec`."""
+    given = [band for band in bands if band is not None]
+    if not given:
+        raise ValueError("bands is empty: expected [cA_n, cD_n, ..., cD_1], not all of them None")
+    check_signals(given, "a band")
+    if length is None:
+        length = 0
+        for k, band in enumerate(bands):
+            length = length if band is None else band.shape[1]
+            if k > 0:
+                length = 2 * length - (0 if mode == "periodization" else taps - 2)
+    tracing = torch.jit.is_tracing()
+    if isinstance(length, str | float) or (not tracing and length < 1):
+        raise ValueError(f"length={length!r}: expected an integer, 1 or more, or None")
+    expected = band_lengths(length, taps, len(bands) - 1, mode)
+    if not tracing:
+        found = [None if band is None else band.shape[1] for band in bands]
+        if any(n not in (None, count) for n, count in zip(found, expected, strict=True)):
+            raise ValueError(
+                f"bands of lengths {found}: expected {expected} for length={length}, mode={mode!r}"
+            )
+    dtype = reduce(torch.promote_types, (band.dtype for band in given))
+    batch, _, channels = given[0].shape
+    return [
+        given[0].new_zeros(batch, count, channels, dtype=dtype) if band is None else band.to(dtype)
+        for band, count in zip(bands, expected, strict=True)
+    ], [*expected[2:], length][: len(bands) - 1]
+
+
+def _level(x: Tensor, taps: int, level: int | None) -> int:
+    """Return the number of levels, and warn of too many, and of a signal that seems to have its axes exchanged."""
+    if isinstance(level, str | float) or (level is not None and level < 0):
+        raise ValueError(f"level={level!r}: expected an integer, 0 or more, or None for the deepest")
+    if traced():
+        return max_level(x.shape[1], taps) if level is None else level
+    deepest = max_level(x.shape[1], taps)
+    level = deepest if level is None else level
+    if level > deepest or (x.shape[1] == 1 and x.shape[2] >= 2 * taps):
+        warnings.warn(
+            f"level={level} of x of shape {tuple(x.shape)}, taken as (batch, length, channels), and {taps} taps: "
+            f"above level {deepest} all coefficients have boundary effects",
+            stacklevel=4,
         )
-    lengths = _lengths(length, taps, level, mode)
-    return [lengths[-1], *reversed(lengths[1:])]
+    return level
 
 
-def check(x: Tensor, bank: FilterBank, level: int, mode: str) -> None:
-    """Refuse what cannot be transformed; see `wavedec`."""
-    _check_fit(x, bank, mode, "x")
-    band_lengths(x.shape[1], bank.taps, level, mode)
-
-
-def _check_fit(x: Tensor, bank: FilterBank, mode: str, what: str) -> None:
-    """Refuse a signal or a band that these filters cannot take."""
-    if not x.is_floating_point():
-        raise TypeError(f"{what} of dtype {x.dtype}: expected a floating-point tensor")
-    if x.ndim != 3 or x.shape[1] == 0:
-        raise ValueError(
-            f"{what} of shape {tuple(x.shape)}: expected (batch, length, channels), length at least 1"
-        )
+def _check_filters(bank: FilterBank, channels: int, mode: str) -> None:
+    """Refuse an unknown mode, and filters that a signal of these channels cannot take."""
     if mode not in MODES:
         raise ValueError(f"mode={mode!r}: expected one of {', '.join(MODES)}")
+    if torch.jit.is_tracing():
+        return
     for name, taps in zip(bank._fields, bank, strict=True):
+        if taps.is_complex():
+            raise TypeError(f"{name} of dtype {taps.dtype}: expected real taps")
         if taps.ndim not in (1, 2) or len(taps) != bank.taps or bank.taps < 2 or bank.taps % 2:
             raise ValueError(
                 f"{name} of shape {tuple(taps.shape)}: expected (taps,) or (taps, channels), taps even"
             )
-        if taps.ndim == 2 and taps.shape[1] != x.shape[2]:
-            raise ValueError(f"{name} for {taps.shape[1]} channels: {what} has {x.shape[2]}")
+        if taps.ndim == 2 and taps.shape[1] != channels:
+            raise ValueError(f"{name} for {taps.shape[1]} channels: the signal has {channels}")
 
 
 def _check_finite(bank: FilterBank) -> None:
     """Refuse taps that are not finite, unless a look at them costs: on a GPU, and where they are being traced."""
-    if torch.compiler.is_compiling():
+    if traced():
         return
     for name, taps in zip(bank._fields, bank, strict=True):
         try:
@@ -124,76 +200,79 @@ def _check_finite(bank: FilterBank) -> None:
             raise ValueError(f"{name} holds a value that is not finite: expected finite taps")
 
 
-def _bank(dec_lo: Tensor | FilterBank) -> FilterBank:
-    return dec_lo if isinstance(dec_lo, FilterBank) else quadrature_mirror(dec_lo)
+def _ready(x: Tensor, *filters: Tensor) -> list[Tensor]:
+    """Return ``x`` as float32 or wider, since a coefficient sums many products, and filters (taps, channels)."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    cast = (taps.to(x) for taps in filters)
+    return [x, *(taps if taps.ndim == 2 else taps[:, None].expand(-1, x.shape[2]) for taps in cast)]
 
 
-def _lengths(length: int, taps: int, level: int, mode: str) -> list[int]:
-    """Return the length of the signal, then of the low band at every level."""
-    lengths = [length]
-    for _ in range(level):
-        n = lengths[-1]
-        lengths.append(-(-n // 2) if mode == "periodization" else (n + taps - 1) // 2)
-    return lengths
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return ``x`` as float32, or unchanged where it is wider: a coefficient is a sum of many products."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _analyse(x: Tensor, bank: FilterBank, mode: str) -> tuple[Tensor, Tensor]:
+def _analyse(x: Tensor, low: Tensor, high: Tensor, mode: str) -> tuple[Tensor, Tensor]:
     """Split ``x`` once: coefficient k is ``sum_m dec[taps-1-m] * extended[2k + m]``."""
-    taps, length = bank.taps, x.shape[1]
-    count = _lengths(length, taps, 1, mode)[1]
-    if mode == "periodization":
-        x = torch.cat([x, x[:, -1:]], dim=1) if length % 2 else x
-        before = taps // 2 - 1
-    else:
-        before = taps - 2
-    x = _extend(x, before, 2 * count + taps - 2 - before - x.shape[1], mode)
-    return analyse(x, *(_spread(filters, x).flip(0) for filters in (bank.dec_lo, bank.dec_hi)))
+    taps, length = low.shape[0], x.shape[1]
+    count = band_lengths(length, taps, 1, mode)[0]
+    before = taps // 2 - 1 if mode == "periodization" else taps - 2
+    x = extend(x, before, 2 * count + taps - 2 - before - length, mode)
+    return analyse(x, low.flip(0), high.flip(0))
 
 
-def _synthesise(low: Tensor, high: Tensor, bank: FilterBank, mode: str) -> Tensor:
+def _synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor, length: int, mode: str) -> Tensor:
     """Join two bands: the adjoint of `_analyse` for an orthogonal bank, without the samples beyond the ends."""
-    taps, count = bank.taps, low.shape[1]
+    taps = low.shape[0]
+    begin = taps - 2
     if mode == "periodization":
         wrapped = taps // 4  # coefficients beyond either end that reach inside
-        low, high = (_extend(band, wrapped, wrapped, mode) for band in (low, high))
-        inside = slice(2 * wrapped + taps // 2 - 1, 2 * wrapped + taps // 2 - 1 + 2 * count)
-    else:
-        inside = slice(taps - 2, 2 * count)
-    return synthesise(low, high, *(_spread(filters, low) for filters in (bank.rec_lo, bank.rec_hi)))[
-        :, inside
-    ]
+        a, d = (extend(band, wrapped, wrapped, "periodic") for band in (a, d))
+        begin = 2 * wrapped + taps // 2 - 1
+    return _cut(synthesise(a, d, low, high), begin, length)
 
 
-def _spread(filters: Tensor, x: Tensor) -> Tensor:
-    """Return ``filters`` as (taps, channels) in the dtype of ``x``."""
-    filters = filters.to(x.dtype)
-    return filters if filters.ndim == 2 else filters.unsqueeze(1).expand(-1, x.shape[2])
+@torch.compiler.allow_in_graph
+def _cut(x: Tensor, begin: int, length: int) -> Tensor:
+    """Return ``length`` samples of ``x`` from ``begin`` on; see `extend`."""
+    if not isinstance(x.shape[1], int):
+        return x[:, torch.arange(begin, begin + length, device=x.device)]
+    return x[:, begin : begin + length]
 
 
-def _extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
-    """Continue ``x`` by ``before`` and ``after`` samples as ``mode`` says; ``after`` below 0 cuts."""
-    if mode == "zero":
-        return torch.nn.functional.pad(x, (0, 0, before, after))
+# Where a graph leaves the length open it is no int. Samples are then gathered at places: of a slice a compiler asks
+# where it ends, and makes one graph for even lengths and another for odd ones.
+@torch.compiler.allow_in_graph
+def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
+    """Return a copy of ``x`` that goes on for ``before`` and ``after`` samples, as ``mode`` says."""
     n = x.shape[1]
-    left = x[:, _reflected(torch.arange(-before, 0, device=x.device), n, mode)]
-    if after < 0:
-        return torch.cat([left, x[:, :after]], dim=1)
-    right = x[:, _reflected(torch.arange(n, n + after, device=x.device), n, mode)]
+    if not isinstance(n, int):
+        return at(x, torch.arange(before + n + after, device=x.device) - before, mode)
+    if mode == "zero":
+        return pad(x, (0, 0, before, after))
+    left = at(x, torch.arange(-before, 0, device=x.device), mode)
+    right = at(x, torch.arange(n, n + after, device=x.device), mode)
     return torch.cat([left, x, right], dim=1)
 
 
-def _reflected(place: Tensor, n: int, mode: str) -> Tensor:
-    """Return which of n samples stands at a place beyond the ends."""
-    if mode == "periodization":
-        return place % n
-    if mode == "symmetric":
-        place = place % (2 * n)
-        return torch.minimum(place, 2 * n - 1 - place)
-    period = max(1, 2 * n - 2)
-    place = place % period
-    return torch.minimum(place, period - place) if n > 1 else place * 0
+def at(x: Tensor, place: Tensor, mode: str) -> Tensor:
+    """Return the samples at places, also beyond the ends, by PyWavelets' definition of ``mode``."""
+    n = x.shape[1]
+    if mode == "periodic":
+        return x[:, place % n]
+    if mode == "periodization":  # periodic, an odd length made even by its last sample once more
+        return x[:, (place % (n + n % 2)).clamp(max=n - 1)]
+    if mode in ("zero", "constant", "smooth"):
+        nearest = place.clamp(0, n - 1)
+        found, beyond = x[:, nearest], place - nearest
+        if mode == "constant":
+            return found
+        if mode == "zero":
+            return found.masked_fill(beyond[:, None] != 0, 0)
+        inner = x[:, (nearest - beyond.sign()).clamp(0, n - 1)]
+        return found + (found - inner) * beyond.abs()[:, None]
+    twice = int(mode in ("symmetric", "antisymmetric"))  # 1: the last sample is also the first beyond it
+    whole = 2 * (n - 1 + twice) + (1 - twice) * (n == 1)
+    folded = place % whole
+    mirrored = x[:, torch.minimum(folded, whole - twice - folded)]
+    if mode in ("reflect", "symmetric"):
+        return mirrored
+    turn = (2 * place // whole)[:, None]
+    odd = turn % 2
+    mirrored = mirrored * (1 - 2 * odd)
+    return mirrored if twice else mirrored + x[:, -1:] * (turn + odd) - x[:, :1] * (turn - odd)

@@ -31,16 +31,23 @@ _CACHED, _FEWEST = 2**17, 64
 _Gradients = tuple[Tensor | None, ...]
 
 
+def traced() -> bool:
+    """Whether a graph is being made, for which a look at a length would fix it."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 @torch.compiler.allow_in_graph
 def analyse(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return the bands ``sum_m filter[m] * x[2k + m]`` of the filters ``low`` and ``high``."""
-    return _Analyse.apply(x, low, high)
+    function = _Analyse.forward if torch.jit.is_tracing() else _Analyse.apply  # a file holds no Function
+    return function(x, low, high)
 
 
 @torch.compiler.allow_in_graph
 def synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the signal of the bands ``a`` and ``d``, ``sum_k low[i - 2k] * a[k] + high[i - 2k] * d[k]``."""
-    return _Synthesise.apply(a, d, low, high)
+    function = _Synthesise.forward if torch.jit.is_tracing() else _Synthesise.apply
+    return function(a, d, low, high)
 
 
 class _Derivative(Function):
@@ -159,7 +166,9 @@ def _image(x: Tensor) -> Tensor:
 
 
 def _sequence(image: Tensor) -> Tensor:
-    return image.squeeze(2).transpose(1, 2)
+    """Undo `_image`, by no view that autograd knows: it lets nobody write into a view that a Function returns."""
+    sequence = image.squeeze(2).transpose(1, 2)
+    return sequence if torch.jit.is_tracing() else torch.ops.aten._unsafe_view(sequence, sequence.shape)
 
 
 def _kernel(filters: Tensor) -> Tensor:
@@ -172,6 +181,8 @@ def _adjoint(band: Tensor, kernel: Tensor, like: Tensor | None = None) -> Tensor
     ``like``, a tensor of the result's shape, is asked for that alone: it spares the memory of an empty one.
     """
     batch, channels, _, count = band.shape
+    if torch.jit.is_tracing():
+        return torch.conv_transpose2d(band, kernel, stride=(1, 2), groups=channels)
     if like is None:
         like = _image(band.new_empty(batch, 2 * count + kernel.shape[3] - 2, channels))
     rest = (1, 2), (0, 0), (1, 1), False, (0, 0), channels, (True, False, False)
@@ -186,7 +197,9 @@ def _correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """
     batch, count, channels = a.shape
     taps = x.shape[1] - 2 * count + 2
-    stretch = max(_FEWEST, _CACHED // (batch * channels)) if x.device.type == "cpu" else count
+    if x.device.type != "cpu" or not isinstance(count, int):
+        return _stretch_correlation(x, a, d)
+    stretch = max(_FEWEST, _CACHED // max(1, batch * channels))
     ends = ((begin, begin + stretch) for begin in range(0, count, stretch))
     parts: Iterator[tuple[Tensor, ...]] = (
         _stretch_correlation(x[:, 2 * begin : 2 * end + taps - 2], a[:, begin:end], d[:, begin:end])
