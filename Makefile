@@ -52,7 +52,7 @@ setup: .venv/ready ## create .venv and install the pinned dependencies
 	@test -n "$$PYTHON" || { echo "error: no Python 3.11 or newer found; install one, or say make PYTHON=/path/to/python"; exit 1; }
 	@echo "setting up .venv with $$PYTHON (about a minute, and 1.5 GB; more where torch comes with CUDA)"
 	@"$$PYTHON" -m venv .venv || { echo "error: $$PYTHON -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
-	@.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lra]'
 	@touch $@
 
 .venv/ready-dev: .venv/ready
