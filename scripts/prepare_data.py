@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wise_lra.bars import bars
-from wise_lra.configuration import TASKS
+from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line, printable
 from wise_lra.runs.selection import preset_for
 

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from wise_lra import configuration
+from wise_lra import configuration, registry
 from wise_lra.configuration import (
     CONFIGS,
-    TASKS,
     ConfigurationError,
     check,
     compose,
@@ -26,7 +25,7 @@ from wise_lra.configuration import (
     wandb_mode,
     wandb_project,
 )
-from wise_lra.runs.key import WITHOUT_ATTENTION
+from wise_lra.registry import TASKS
 from wise_lra.signatures import parameters
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +34,7 @@ BACKBONES = options("backbone")
 
 
 def composes(preset: str, task: str, backbone: str, attention: str) -> None:
-    choice = "none" if backbone in WITHOUT_ATTENTION else attention
+    choice = attention if registry.BACKBONES[backbone].holds_attention else "none"
     cfg = compose([f"preset={preset}", f"task={task}", f"backbone={backbone}", f"attention={choice}"])
     assert (cfg.preset.name, cfg.task.name, cfg.backbone.name) == (preset, task, backbone)
     assert cfg.attention.name == choice

@@ -56,11 +56,15 @@ RULES = {
     "devices": {"torch"},
     "preparation": {"hydra", "omegaconf", "wise_lra.configuration", "wise_lra.data"},
     "signatures": set(),
-    "configuration": {"hydra", "omegaconf", "pywt", "yaml", "wise_lra.signatures"},
+    "checks": {"pywt", "wise_lra.registry", "wise_lra.signatures"},
+    "configuration": {"hydra", "omegaconf", "yaml", "wise_lra.checks"},
+    "stored": {"omegaconf", "wise_lra.checks"},
     "runs": {  # drives training from outside, as scripts do: above the composition root, which knows its keys alone
         *("hydra", "hydra_plugins", "omegaconf", "rich", "optuna", "yaml", "pytorch_lightning", "filelock"),
         *(
             "wise_lra.configuration",
+            "wise_lra.checks",
+            "wise_lra.registry",
             "wise_lra.results",
             "wise_lra.data",
             "wise_lra.preparation",
@@ -79,7 +83,7 @@ RULES = {
     "report": {
         *("numpy", "altair", "vl_convert", "jinja2", "markupsafe", "markdown_it"),
         *("wise_lra.results", "wise_lra.data", "wise_lra.plots", "wise_lra.evaluation"),
-        *("wise_lra.configuration", "wise_lra.registry"),
+        *("wise_lra.configuration", "wise_lra.stored", "wise_lra.registry"),
     },
     "fitting": {
         *(
@@ -122,6 +126,8 @@ SCRIPTS = {
     "wise_lra.data",
     "wise_lra.runs",
     "wise_lra.configuration",
+    "wise_lra.registry",
+    "wise_lra.stored",
     "wise_lra.bars",
     "wise_lra.devices",
     "wise_lra.preparation",

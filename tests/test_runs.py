@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from test_results_record import make
 
-from wise_lra.configuration import TASKS
+from wise_lra.registry import TASKS
 from wise_lra.runs.estimate import clock, duration, makespan
 from wise_lra.runs.key import RunKey, grid, on_disk, variants_on_disk
 from wise_lra.runs.launcher import places

@@ -1,6 +1,6 @@
 """The second composition root: a recorded run put together again, measured anew or asked something.
 
-Record, configuration and checkpoint may be anybody's: a model is built from nothing but `configuration.stored`.
+Record, configuration and checkpoint may be anybody's: a model is built from nothing but `stored.stored`.
 """
 
 import warnings
@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from wise_lra.checkpoints import BEST
-from wise_lra.configuration import stored
 from wise_lra.data import image, listops, look, retrieval, text
 from wise_lra.data.batch import Batch
 from wise_lra.data.module import DataModule
@@ -26,6 +25,7 @@ from wise_lra.data.task import Task
 from wise_lra.model import parameter_count
 from wise_lra.results import record as records
 from wise_lra.results.record import Record
+from wise_lra.stored import stored
 
 _MOST_UNSAVED = 1 << 28  # values that a model computes and no checkpoint holds, such as its positions
 _PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # what Pillow reads by itself

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from wise_lra.configuration import plain_dict, stored
+from wise_lra.configuration import plain_dict
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 from wise_lra.results.reading import one_line
 from wise_lra.results.record import Record
+from wise_lra.stored import stored
 
 LONGEST = 700  # characters of a document that are shown
 

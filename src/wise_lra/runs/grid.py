@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from wise_lra.configuration import CONFIGS
+from wise_lra.registry import BACKBONES
 from wise_lra.runs.job import OUT_OF_TIME, Job, Outcome, planned
-from wise_lra.runs.key import WITHOUT_ATTENTION
 from wise_lra.runs.launcher import shown
 from wise_lra.runs.lock import holder
 from wise_lra.runs.status import LOG, RunStatus, Status, complete_record, status_of, table
@@ -86,7 +86,11 @@ def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
     found: dict[tuple[str, ...], None] = {}
     for overrides in batch:
-        alone = "attention" in swept and any(f"backbone={name}" in overrides for name in WITHOUT_ATTENTION)
+        alone = "attention" in swept and any(
+            f"backbone={name}" in overrides
+            for name, backbone in BACKBONES.items()
+            if not backbone.holds_attention
+        )
         found[tuple(text for text in overrides if not (alone and text.startswith("attention=")))] = None
     return list(found)
 

@@ -5,11 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wise_lra.registry import BACKBONES, NONE
 from wise_lra.results.record import SLUG
-
-NO_ATTENTION = "none"
-WITHOUT_ATTENTION = ("fnet", "fnet_prenorm")
-"""Backbones that hold no attention: each has one run, whatever the attentions of a grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +53,7 @@ def grid(
 ) -> list[RunKey]:
     """Return the runs of a grid, all of a seed before the next; `variants` maps each task to its variant."""
     backbones, attentions = list(backbones), list(attentions)
-    pairs = [(b, NO_ATTENTION if b in WITHOUT_ATTENTION else a) for b in backbones for a in attentions]
+    pairs = [(b, a if BACKBONES[b].holds_attention else NONE) for b in backbones for a in attentions]
     return [
         RunKey(preset=preset, task=t, variant=v, backbone=backbone, attention=attention, seed=seed)
         for seed in dict.fromkeys(seeds)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from wise_lra.configuration import TASKS, options
-from wise_lra.runs.key import NO_ATTENTION, RunKey, grid
+from wise_lra.configuration import options
+from wise_lra.registry import BACKBONES, NONE, SOFTMAX, TASKS
+from wise_lra.runs.key import RunKey, grid
 
-DEFAULTS = {
-    "tasks": TASKS,
-    "backbones": ("vanilla", "fnet", "wise_fixed", "wise_adaptive"),
-    "attentions": ("softmax",),
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    "tasks": tuple(TASKS),
+    "backbones": tuple(name for name, backbone in BACKBONES.items() if backbone.main),
+    "attentions": (SOFTMAX,),
 }
 
 
@@ -45,8 +46,10 @@ class Selection:
             raise ValueError(f"preset={given.preset!r}: expected one of {', '.join(options('preset'))}")
         axes: list[tuple[str, ...]] = []
         for axis, default in DEFAULTS.items():
-            known = [name for name in options(axis.removesuffix("s")) if name != NO_ATTENTION]
-            axes.append(names(axis, getattr(given, axis), TASKS if axis == "tasks" else known) or default)
+            known = [name for name in options(axis.removesuffix("s")) if name != NONE]
+            axes.append(
+                names(axis, getattr(given, axis), list(TASKS) if axis == "tasks" else known) or default
+            )
         said = tuple(axis for axis in (*DEFAULTS, "seeds") if getattr(given, axis).strip())
         tasks, backbones, attentions = axes
         return cls(given.preset, tasks, backbones, attentions, tuple(seeds(given.seeds)), said)
@@ -61,7 +64,7 @@ class Selection:
         fits = {
             "tasks": key.task in self.tasks,
             "backbones": key.backbone in self.backbones,
-            "attentions": key.attention in (NO_ATTENTION, *self.attentions),
+            "attentions": key.attention in (NONE, *self.attentions),
             "seeds": key.seed in self.seeds,
         }
         return all(fits[axis] for axis in self.given)
