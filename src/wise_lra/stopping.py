@@ -22,17 +22,19 @@ class GivenUp(RuntimeError):
 def end_quietly() -> None:
     """Let Ctrl-C, SIGTERM and SIGUSR1 end this script with status 128 + signal, without a traceback.
 
-    Called before the imports that take seconds. While a module is imported the process ends at once, for a library
-    may make anything of an exception there; else KeyboardInterrupt is raised. A signal that is ignored stays so.
+    Called before the imports that take seconds. While the script imports a module the process ends at once, for a
+    library may make anything of an exception there; else KeyboardInterrupt is raised. Ignored signals stay ignored.
     """
     came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         came.append(number)
+        inner = ""
         while frame is not None:
-            if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            name = frame.f_globals.get("__name__", "")
+            if (inner, name) == ("importlib._bootstrap", "__main__"):
                 os._exit(128 + number)
-            frame = frame.f_back
+            inner, frame = name, frame.f_back
         raise KeyboardInterrupt
 
     def show(*error: Any) -> None:
