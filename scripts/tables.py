@@ -87,27 +87,32 @@ def pages(records: list[Record], numbers: Numbers, out: Path) -> dict[Path, str]
 
 
 def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path) -> dict[Path, str]:
-    """Return README with the table of the reference's records, the page it links to, and the learning curves.
+    """Return README and docs/results.md with their tables, the TABLE.md of the reference, and the learning curves.
 
-    README shows `tables.FRONT`, and all presets as long as that one has no records.
+    README shows `tables.FRONT`, and all presets as long as that one has no records; docs/results.md, beside README,
+    has the details of `tables.FRONT`.
 
-    Raises ValueError or OSError if README cannot take the table.
+    Raises ValueError or OSError if one of them cannot take the table.
     """
     built = tables.build_all(records, numbers)
     page = reference / "TABLE.md"
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
     shown = [table for table in built if table.preset == tables.FRONT] or built
-    try:
-        text = markdown.refreshed(readme.read_text(encoding="utf-8"), markdown.block(shown, link))
-    except ValueError as error:
-        raise ValueError(f"{readme}: {error}") from error
-    curves = {}
+    details, files = [f"No run of `preset={tables.FRONT}` is recorded yet."], {page: markdown.page(built)}
     for table in shown:
         if table.preset == tables.FRONT:
             from wise_lra.plots.draw import learning_curves, svg  # here: it imports matplotlib
 
-            curves[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
-    return {readme: text, page: markdown.page(built), **curves}
+            files[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
+            details = [markdown.comparison(table), *markdown.details(table)]
+    results = readme.parent / "docs" / "results.md"
+    blocks = {readme: markdown.block(shown, link), results: "\n\n".join(details)}
+    for file in (readme, *([results] if results.exists() else [])):
+        try:
+            files[file] = markdown.refreshed(file.read_text(encoding="utf-8"), blocks[file])
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+    return files
 
 
 def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) -> None:
@@ -139,10 +144,11 @@ def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) 
         files = front(read_all(new, faults), numbers, reference, options.readme)
         if faults:
             raise ValueError(faults[0].replace(str(new), str(reference)))
-        readme = files.pop(options.readme)
-        for path, text in files.items():
+        inside = {path: text for path, text in files.items() if path.is_relative_to(reference)}
+        for path, text in inside.items():
             write_text(new / path.relative_to(reference), text)
-        write_text(options.readme, readme)
+        for path in files.keys() - inside.keys():
+            write_text(path, files[path])
         if reference.exists():
             reference.replace(old)
         new.replace(reference)

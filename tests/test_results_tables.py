@@ -347,6 +347,28 @@ def test_readme_shows_the_adopted_records_and_is_found_stale(tmp_path: Path) -> 
     assert script(tmp_path, "--check").returncode == 1
 
 
+def test_readme_and_results_page_show_preset_small_once_it_has_records(tmp_path: Path) -> None:
+    readme, page = tmp_path / "README.md", tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    for file in (readme, page):
+        file.write_text(f"{markdown.BEGIN}\n{markdown.END}\n")
+    reference = tmp_path / "results" / "reference"
+    for preset, accuracy in (("quick", 0.7), ("small", 0.8)):
+        for record in five(accuracy, preset=preset):
+            record.write(tmp_path / "results" / "records")
+        assert script(tmp_path, "--adopt").returncode == 0
+        assert f"**preset={preset}**" in readme.read_text()
+        assert (
+            (reference / "learning-small.svg").exists()
+            == ("80.00" in page.read_text())
+            == (preset == "small")
+        )
+    assert "70.00" not in readme.read_text() + page.read_text()
+    assert "70.00" in (reference / "TABLE.md").read_text()
+    page.write_text(page.read_text().replace("80.00", "90.00"))
+    assert script(tmp_path, "--check").returncode == 1
+
+
 def test_a_bad_record_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
     place = tmp_path / "results" / "records"
     for record in five(0.7):
