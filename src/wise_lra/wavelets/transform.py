@@ -49,13 +49,13 @@ def decomposed(x: Tensor, bank: FilterBank, level: int | None, mode: str, step: 
     """Return what `wavedec` returns, of filters that are finite; ``step`` changes the two bands of each level."""
     check_signals([x], "x")
     _check_filters(bank, x.shape[2], mode)
-    level = _level(x, bank.taps, level)
+    level = _level(x, bank.dec_lo.shape[0], level)
     dtype = x.dtype
     x, low, high = _ready(x, bank.dec_lo, bank.dec_hi)
     bands = []
     for _ in range(level):
         x, detail = _analyse(x, low, high, mode)
-        if step:
+        if step is not None:
             x, detail = (band.to(low.dtype) for band in step(x, detail))
         bands.append(detail)
     return [band.to(dtype) for band in (x if level else x.clone(), *reversed(bands))]
@@ -76,13 +76,13 @@ def waverec(
         ValueError, TypeError: as `wavedec`; ValueError also where the bands' shapes do not fit.
     """
     bank = as_bank(wavelet)
-    (x, *details), lengths = matched(bands, length, bank.taps, mode)
+    (x, *details), lengths = matched(bands, length, bank.dec_lo.shape[0], mode)
     _check_filters(bank, x.shape[2], mode)
     dtype = x.dtype
     x, low, high = _ready(x, bank.rec_lo, bank.rec_hi)
     for detail, wanted in zip(details, lengths, strict=True):
         detail = detail.to(x.dtype)
-        if step:
+        if step is not None:
             x, detail = (band.to(low.dtype) for band in step(x, detail))
         x = _synthesise(x, detail, low, high, wanted, mode)
     return x.to(dtype) if details else x.to(dtype, copy=True)
@@ -114,12 +114,12 @@ def check_signals(signals: Sequence[Tensor], what: str) -> None:
     if torch.jit.is_tracing():  # it warns of every look at a size
         return
     for x in signals:
-        if not x.is_floating_point():
-            raise TypeError(f"{what} of dtype {x.dtype}: expected a floating-point tensor")
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise TypeError(f"{what} of dtype {getattr(x, 'dtype', None)}: expected floating-point tensors")
         if x.ndim != 3 or 0 in x.shape[1:] or x.shape[::2] != signals[0].shape[::2]:
             raise ValueError(
-                f"{what} of shape {tuple(x.shape)}: expected (batch, length, channels), length and channels not 0, "
-                f"batch and channels as in the first of {len(signals)}, {tuple(signals[0].shape)}"
+                f"{what} of shape {', '.join(str(tuple(s.shape)) for s in signals)}: "
+                "expected (batch, length, channels), length and channels not 0, batch and channels alike"
             )
 
 
@@ -128,7 +128,7 @@ def matched(bands: Bands, length: int | None, taps: int, mode: str) -> tuple[lis
     given = [band for band in bands if band is not None]
     if not given:
         raise ValueError("bands is empty: expected [cA_n, cD_n, ..., cD_1], not all of them None")
-    check_signals(given, "a band")
+    check_signals(given, "bands")
     if length is None:
         length = 0
         for k, band in enumerate(bands):
@@ -136,7 +136,7 @@ def matched(bands: Bands, length: int | None, taps: int, mode: str) -> tuple[lis
             if k > 0:
                 length = 2 * length - (0 if mode == "periodization" else taps - 2)
     tracing = torch.jit.is_tracing()
-    if isinstance(length, str | float) or (not tracing and length < 1):
+    if isinstance(length, (str, float)) or (not tracing and length < 1):
         raise ValueError(f"length={length!r}: expected an integer, 1 or more, or None")
     expected = band_lengths(length, taps, len(bands) - 1, mode)
     if not tracing:
@@ -155,7 +155,7 @@ def matched(bands: Bands, length: int | None, taps: int, mode: str) -> tuple[lis
 
 def _level(x: Tensor, taps: int, level: int | None) -> int:
     """Return the number of levels, and warn of too many, and of a signal that seems to have its axes exchanged."""
-    if isinstance(level, str | float) or (level is not None and level < 0):
+    if isinstance(level, (str, float)) or (level is not None and level < 0):
         raise ValueError(f"level={level!r}: expected an integer, 0 or more, or None for the deepest")
     if traced():
         return max_level(x.shape[1], taps) if level is None else level
@@ -179,7 +179,7 @@ def _check_filters(bank: FilterBank, channels: int, mode: str) -> None:
     for name, taps in zip(bank._fields, bank, strict=True):
         if taps.is_complex():
             raise TypeError(f"{name} of dtype {taps.dtype}: expected real taps")
-        if taps.ndim not in (1, 2) or len(taps) != bank.taps or bank.taps < 2 or bank.taps % 2:
+        if taps.ndim not in (1, 2) or len(taps) != len(bank.dec_lo) or len(taps) < 2 or len(taps) % 2:
             raise ValueError(
                 f"{name} of shape {tuple(taps.shape)}: expected (taps,) or (taps, channels), taps even"
             )
