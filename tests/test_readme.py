@@ -46,7 +46,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(stub: Path, target: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a target with the stub for Python; nothing is installed."""
     ready = [f"--old-file=.venv/ready{kind}" for kind in ("", "-report", "-dashboard", "-benchmark")]
-    return run("make", *ready, f"IN_VENV={stub}", target, *options)
+    return run("make", "--no-print-directory", *ready, f"IN_VENV={stub}", target, *options)
 
 
 @pytest.mark.parametrize("command", MADE)
