@@ -132,6 +132,7 @@ def single(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return only_record(place)
 
 
+@pytest.mark.slow
 def test_a_run_begun_in_pieces_on_one_device_is_finished_on_two(
     folder: Path, tmp_path: Path, single: Any
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_launcher_that_is_not_installed_is_named() -> None:
         expect_launcher(OmegaConf.create({"hydra": node}))
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_a_line_of_the_table_and_what_is_done_is_left_alone(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +279,7 @@ def test_a_trial_never_opens_the_test_split_and_a_run_does(
     assert set(splits) == opened
 
 
+@pytest.mark.slow
 def test_a_search_writes_no_record_and_its_best_is_an_experiment(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

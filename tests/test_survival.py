@@ -200,7 +200,8 @@ def whole(unbroken: dict[str, Any], trained: Trained, tmp_path: Path) -> dict[st
     return unbroken
 
 
-def test_a_time_limit_ends_after_a_interval_and_the_run_goes_on(
+@pytest.mark.slow
+def test_a_time_limit_ends_after_an_interval_and_the_run_goes_on(
     folder: Path, trained: Trained, tmp_path: Path
 ) -> None:
     whole = trained(tmp_path / "whole", right={})
