@@ -432,6 +432,7 @@ def test_sums_in_float32_under_autocast() -> None:
         (lambda: wavedec(signal(20)[:, :, :0], daubechies(4), 1), ValueError, r"\(2, 20, 0\)"),
         (lambda: wavedec(signal(20), daubechies(4), 1, "periodical"), ValueError, "periodical"),
         (lambda: wavedec(signal(20) * 1j, "db4", 1), TypeError, "complex128"),
+        (lambda: wavedec(signal(20).numpy(), "db4", 1), TypeError, "float64"),
         (lambda: wavedec(signal(20), daubechies(4) * 1j, 1), TypeError, "dec_lo of dtype torch.complex128"),
         (lambda: wavedec(signal(20), "db0", 1), ValueError, "db0"),
         (lambda: wavedec(signal(20), pywt.ContinuousWavelet("morl"), 1), ValueError, "morl"),

@@ -117,9 +117,10 @@ def check_signals(signals: Sequence[Tensor], what: str) -> None:
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise TypeError(f"{what} of dtype {getattr(x, 'dtype', None)}: expected floating-point tensors")
         if x.ndim != 3 or 0 in x.shape[1:] or x.shape[::2] != signals[0].shape[::2]:
+            shapes = ", ".join(str(tuple(s.shape)) for s in signals)
             raise ValueError(
-                f"{what} of shape {', '.join(str(tuple(s.shape)) for s in signals)}: "
-                "expected (batch, length, channels), length and channels not 0, batch and channels alike"
+                f"{what} of shape {shapes}: expected (batch, length, channels), length and channels not 0, "
+                "batch and channels the same"
             )
 
 
@@ -157,14 +158,12 @@ def _level(x: Tensor, taps: int, level: int | None) -> int:
     """Return the number of levels, and warn of too many, and of a signal that seems to have its axes exchanged."""
     if isinstance(level, (str, float)) or (level is not None and level < 0):
         raise ValueError(f"level={level!r}: expected an integer, 0 or more, or None for the deepest")
-    if traced():
-        return max_level(x.shape[1], taps) if level is None else level
-    deepest = max_level(x.shape[1], taps)
-    level = deepest if level is None else level
-    if level > deepest or (x.shape[1] == 1 and x.shape[2] >= 2 * taps):
+    length, channels = x.shape[1:]
+    level = max_level(length, taps) if level is None else level
+    if not traced() and (level > max_level(length, taps) or (length == 1 and channels >= 2 * taps)):
         warnings.warn(
             f"level={level} of x of shape {tuple(x.shape)}, taken as (batch, length, channels), and {taps} taps: "
-            f"above level {deepest} all coefficients have boundary effects",
+            f"above level {max_level(length, taps)} all coefficients have boundary effects",
             stacklevel=4,
         )
     return level
