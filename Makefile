@@ -113,10 +113,11 @@ wandb-sync: setup ## upload the W&B runs that wait on this machine
 benchmark: .venv/ready-benchmark ## measure transforms, layers, steps and pipeline; SECTIONS=transforms ARGS=--quick for less
 	@$(SPLIT_ARGS); KINETO_LOG_LEVEL=6 "$$IN_VENV" scripts/benchmark.py --sections "$$SECTIONS" "$$@"
 
-lint: .venv/ready-dev ## check style (ruff), types (mypy) and the Dockerfile (hadolint)
+lint: .venv/ready-dev ## check style (ruff), types (mypy), who imports whom (import-linter) and the Dockerfile (hadolint)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
 	@if [ -x .venv/bin/hadolint ]; then .venv/bin/hadolint Dockerfile; fi
 
 format: .venv/ready-dev ## format the code
