@@ -236,19 +236,3 @@ def test_sinusoids_by_the_formula() -> None:
             angle = position / 10_000 ** (2 * channel / 6)
             assert table[position, 2 * channel].item() == pytest.approx(math.sin(angle), abs=1e-6)
             assert table[position, 2 * channel + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_model_learns_32_examples_by_heart(backbone: str) -> None:
-    model = small("listops", backbone, 32, "model.d_model=32", "model.mlp_dim=64", "heads.qkv_dim=32").train()
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(1, 16, (32, 32), generator=generator)
-    labels = torch.randint(0, 10, (32,), generator=generator)
-    mask = torch.ones_like(tokens, dtype=torch.bool)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = torch.nn.functional.cross_entropy(model(tokens, mask), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert (model.eval()(tokens, mask).argmax(dim=1) == labels).all()
