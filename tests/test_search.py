@@ -18,7 +18,7 @@ from test_training import command, folder
 
 from wise_lra import configuration
 from wise_lra.configuration import ConfigurationError, compose, options
-from wise_lra.data import module
+from wise_lra.data import datamodule
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Task
 from wise_lra.experiment import train, validate
@@ -274,7 +274,7 @@ def test_a_trial_never_opens_the_test_split_and_a_run_does(
             splits.append(split)
             super().__init__(folder, split, task)
 
-    monkeypatch.setattr(module, "PackedSplit", Noted)
+    monkeypatch.setattr(datamodule, "PackedSplit", Noted)
     work(compose(command(folder, tmp_path, "backbone=fnet", "trainer.progress=none")[2:]))
     assert set(splits) == opened
 

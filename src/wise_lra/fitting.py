@@ -19,7 +19,7 @@ from wise_lra.allocator import keep_freed_memory
 from wise_lra.checkpoints import SafeCheckpoints, Saving
 from wise_lra.compilation import compile_in_place
 from wise_lra.configuration import plain_dict
-from wise_lra.data.module import DataModule
+from wise_lra.data.datamodule import DataModule
 from wise_lra.data.task import SPLITS
 from wise_lra.gradients import GradientNorms
 from wise_lra.model import parameter_count

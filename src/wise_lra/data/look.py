@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from wise_lra.data import image, listops, pathfinder, standin_image
+from wise_lra.data import image, listops, pathfinder, synthetic_image
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
 from wise_lra.data.task import PICTURES, Task
 
@@ -21,7 +21,7 @@ def names(task: Task, folder: Path) -> tuple[str, ...]:
 def class_names(task: Task, variant: str) -> tuple[str, ...]:
     """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
     if task.name == "image":
-        return tuple(standin_image.CLASSES) if variant == "stand-in" else image.CLASSES
+        return tuple(synthetic_image.CLASSES) if variant == "stand-in" else image.CLASSES
     known = {
         "text": ("negative", "positive"),
         "retrieval": ("unrelated", "related"),

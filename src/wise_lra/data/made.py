@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from wise_lra.data import listops, pathfinder, standin_image, standin_retrieval, standin_text
+from wise_lra.data import listops, pathfinder, synthetic_image, synthetic_retrieval, synthetic_text
 from wise_lra.data.download import Progress
 from wise_lra.data.task import SPLITS, Example, Task
 
@@ -22,7 +22,7 @@ GENERATED: dict[str, dict[str, int]] = {
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
 
-_STANDINS = {"text": standin_text, "retrieval": standin_retrieval, "image": standin_image}
+_STANDINS = {"text": synthetic_text, "retrieval": synthetic_retrieval, "image": synthetic_image}
 _VERSIONS = {"listops": 1, "pathfinder": 1} | {task: module.VERSION for task, module in _STANDINS.items()}
 _CONTOURS = {6: "easy", 9: "intermediate", 14: ""}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from wise_lra.data.module import DataModule
-from wise_lra.data.order import Buckets, InOrder, TrainingOrder
+from wise_lra.data.datamodule import DataModule
 from wise_lra.data.packed import PackedSplit, pack
+from wise_lra.data.samplers import Buckets, InOrder, TrainingOrder
 from wise_lra.data.task import SPLITS, Example, Task
 
 BATCH, SEED = 4, 7

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wise_lra.data import standin_image, standin_retrieval, standin_text
+from wise_lra.data import synthetic_image, synthetic_retrieval, synthetic_text
 from wise_lra.data.task import SPLITS
 
 COUNT = 600
@@ -16,15 +16,15 @@ LENGTHS = {"min_length": 300, "max_length": 1500}
 
 @pytest.fixture(scope="module")
 def reviews() -> list[tuple[str, int]]:
-    return [standin_text.write(0, index, **LENGTHS) for index in range(COUNT)]
+    return [synthetic_text.write(0, index, **LENGTHS) for index in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[str, str, int]]:
-    return [standin_retrieval.write(0, index, **LENGTHS, subjects=6) for index in range(COUNT)]
+    return [synthetic_retrieval.write(0, index, **LENGTHS, subjects=6) for index in range(COUNT)]
 
 
-@pytest.mark.parametrize("module", [standin_text, standin_retrieval, standin_image])
+@pytest.mark.parametrize("module", [synthetic_text, synthetic_retrieval, synthetic_image])
 def test_examples_depend_on_seed_and_number_alone(module):
     settings = {key: value for key, value in module.DEFAULTS.items() if key not in COUNTS}
     examples = list(module.examples(**COUNTS, **settings, seed=3))
@@ -59,10 +59,10 @@ def test_the_opening_decides_what_the_critic_counts_for(reviews):
         opening = text.split(". ")[0]
         agree = any(
             re.fullmatch(re.escape(form).replace(r"\{\}", r"\w+"), f"{opening}.")
-            for form in standin_text._AGREE
+            for form in synthetic_text._AGREE
         )
-        praise = sum(text.count(f" {word} ") for word in standin_text._PRAISE)
-        blame = sum(text.count(f" {word} ") for word in standin_text._BLAME)
+        praise = sum(text.count(f" {word} ") for word in synthetic_text._PRAISE)
+        blame = sum(text.count(f" {word} ") for word in synthetic_text._BLAME)
         assert min(praise, blame) == 0
         if praise + blame:
             seen += 1
@@ -73,8 +73,8 @@ def test_the_opening_decides_what_the_critic_counts_for(reviews):
 
 
 def test_the_writers_own_words_point_the_right_way_more_often_than_not(reviews):
-    good = [sum(text.count(word) for word in standin_text._GOOD) for text, _ in reviews]
-    bad = [sum(text.count(word) for word in standin_text._BAD) for text, _ in reviews]
+    good = [sum(text.count(word) for word in synthetic_text._GOOD) for text, _ in reviews]
+    bad = [sum(text.count(word) for word in synthetic_text._BAD) for text, _ in reviews]
     right = np.mean([(g > b) == label for g, b, (_, label) in zip(good, bad, reviews, strict=True) if g != b])
     assert 0.75 < right < 0.95
 
@@ -82,7 +82,7 @@ def test_the_writers_own_words_point_the_right_way_more_often_than_not(reviews):
 def subject(article: str) -> int:
     """The subject most of whose words occur."""
     words = re.findall("[a-z]+", article)
-    return int(np.argmax([sum(word in own for word in words) for own in standin_retrieval.SUBJECTS]))
+    return int(np.argmax([sum(word in own for word in words) for own in synthetic_retrieval.SUBJECTS]))
 
 
 def test_articles_share_a_subject_if_the_label_says_so(pairs):
@@ -92,17 +92,17 @@ def test_articles_share_a_subject_if_the_label_says_so(pairs):
 
 
 def test_no_word_belongs_to_two_subjects():
-    words = [word for own in standin_retrieval.SUBJECTS for word in own]
+    words = [word for own in synthetic_retrieval.SUBJECTS for word in own]
     assert len(words) == len(set(words))
     spelt = [
         [sum(word.count(letter) for word in own) for letter in "jqzxvkyw"]
-        for own in standin_retrieval.SUBJECTS
+        for own in synthetic_retrieval.SUBJECTS
     ]
     assert [int(np.argmax(row)) for row in spelt] == list(range(8))
 
 
 def test_drawings_are_even_and_not_told_by_their_mean():
-    drawn = [standin_image.draw(0, index) for index in range(1500)]
+    drawn = [synthetic_image.draw(0, index) for index in range(1500)]
     labels = np.array([label for _, label in drawn])
     assert stats.chisquare(np.bincount(labels, minlength=10)).pvalue > 1e-3
     means = np.array([image.mean() for image, _ in drawn])
@@ -116,12 +116,14 @@ def test_drawings_are_even_and_not_told_by_their_mean():
 def test_the_kinds_of_drawings_differ():
     """Upright and at one size, no two kinds cover the same pixels, and holes are cut out."""
     figures = [
-        standin_image._figure(kind, radius=12, angle=0, centre=np.array([16.0, 16.0]))
-        for kind in standin_image.CLASSES.values()
+        synthetic_image._figure(kind, radius=12, angle=0, centre=np.array([16.0, 16.0]))
+        for kind in synthetic_image.CLASSES.values()
     ]
     for index, one in enumerate(figures):
         assert one.max() == 1
         assert all(np.abs(one - two).sum() > 30 for two in figures[:index])
-    ring = figures[list(standin_image.CLASSES).index("ring")]
+    ring = figures[list(synthetic_image.CLASSES).index("ring")]
     assert ring[16, 16] == 0
-    assert figures[list(standin_image.CLASSES).index("disc")].sum() == pytest.approx(np.pi * 12**2, rel=0.03)
+    assert figures[list(synthetic_image.CLASSES).index("disc")].sum() == pytest.approx(
+        np.pi * 12**2, rel=0.03
+    )
