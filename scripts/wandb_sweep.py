@@ -24,9 +24,10 @@ from hydra import initialize_config_dir
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from wise_lra.configuration import CONFIGS, ConfigurationError, options, wandb_mode, wandb_project
+from wise_lra.loggers import offline_reason
 from wise_lra.results.atomic import write_text
+from wise_lra.results.reading import one_line
 from wise_lra.runs.space import Space, corners
-from wise_lra.tracking import offline_reason, one_line
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def main() -> int:
     try:
         identity = wandb.sweep(sweep, project=project)
     except Exception as error:  # what W&B raises for want of key, network or right is without limit
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {one_line(f'{type(error).__name__}: {error}')}", file=sys.stderr)
         return 1
     print(
         f"created; run as many agents as there are machines: "

@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 from wise_lra.configuration import ConfigurationError, wandb_mode
+from wise_lra.loggers import UNSENT, offline_reason
 from wise_lra.results.reading import one_line
 from wise_lra.runs.lock import holder
-from wise_lra.tracking import UNSENT, offline_reason
 
 KEPT = "*/*/*/*/*/wandb/*run-*/run-*.wandb"  # below the folder of runs
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from test_training import ROOT, folder, train
 
+from wise_lra.callbacks import TestPredictions
 from wise_lra.data.batch import Batch
 from wise_lra.data.packed import PackedSplit
 from wise_lra.evaluation import Unanswerable, load
-from wise_lra.predicting import Predicting
 from wise_lra.results import predictions
 from wise_lra.results.predictions import Predictions
 
@@ -114,12 +114,15 @@ def test_a_disk_that_takes_no_predictions_costs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    keeper: Any = Predicting(tmp_path / "file" / "predictions.npz", np.arange(2))
+    keeper: Any = TestPredictions()
     keeper.on_test_start(None, None)
     batch = Batch(torch.zeros(2, 4), None, torch.tensor([0, 1]))
     keeper.on_test_batch_end(None, None, torch.eye(2), batch, 0)
-    keeper.on_test_end(SimpleNamespace(world_size=1, is_global_zero=True), None)
-    assert "the run goes on without it" in caplog.text
+    data = SimpleNamespace(chosen={"test": np.arange(2)})
+    place = {"default_root_dir": tmp_path / "file", "datamodule": data}
+    keeper.on_test_end(SimpleNamespace(world_size=1, is_global_zero=True, **place), None)
+    (line,) = caplog.records
+    assert str(tmp_path / "file") in line.getMessage()
 
 
 def test_what_cannot_be_answered_is_said_in_a_line(place: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from test_training import folder, recipe, train
 from torch import nn
 from torch.utils.data import DataLoader
 
+from wise_lra.callbacks import GradientNorms, gradient_norms
 from wise_lra.data.batch import Batch
-from wise_lra.gradients import GradientNorms, gradient_norms
 from wise_lra.training import Training
 
 __all__ = ["folder"]

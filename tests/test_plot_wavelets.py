@@ -16,9 +16,9 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from wise_lra.callbacks import WaveletPictures
 from wise_lra.configuration import ConfigurationError, compose
 from wise_lra.experiment import build_model
-from wise_lra.pictures import WaveletPictures
 from wise_lra.plots.measure import Bank, banks, energies, errors, functions, responses
 from wise_lra.run import recorded_config
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank

@@ -21,7 +21,7 @@ import pytest
 import torch
 from hydra.errors import InstantiationException
 from test_data_script import loaded
-from test_tracking import SPACE, mountable
+from test_loggers import SPACE, mountable
 from test_training import ROOT, SMALL, command, folder, lasting, train, wait_for
 
 from wise_lra import checkpoints, experiment

@@ -15,7 +15,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from wise_lra.progress import History
+from wise_lra.callbacks import History
 from wise_lra.results.atomic import write_bytes
 from wise_lra.stopping import OutOfTime
 

@@ -1,7 +1,7 @@
 """The project's dashboards in Weights & Biases, as code: a workspace, a section a task, and a report.
 
 A workspace has one set of runs for all of its sections. So that a section shows its own task alone, runs log what
-stands there a second time under the task's name (`tracking.IN_SECTION`); stand-ins have a name of their own.
+stands there a second time under the task's name (`loggers.IN_SECTION`); stand-ins have a name of their own.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from typing import Any
 import wandb_workspaces.reports.v2 as reports
 import wandb_workspaces.workspaces as workspaces
 
+from wise_lra.loggers import TABLE
 from wise_lra.results import markdown
 from wise_lra.results.record import Record
 from wise_lra.results.tables import Table
-from wise_lra.tracking import TABLE
 
 BACKBONE = reports.Config("backbone.name")
 STEP = "trainer/global_step"

@@ -21,17 +21,15 @@ from wise_lra.data.packed import verify
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS
 from wise_lra.fitting import ended, fit, precision
+from wise_lra.loggers import TolerantWandbLogger, finish, publish
 from wise_lra.model import chunk_mlp, parameter_count
 from wise_lra.preparation import preparation
-from wise_lra.progress import peak_memory
-from wise_lra.provenance import commit, device_name, dirty, versions
-from wise_lra.publication import publish
+from wise_lra.provenance import commit, device_name, dirty, peak_memory, versions
 from wise_lra.results import record as records
 from wise_lra.results.atomic import expect_room, write_text
 from wise_lra.results.record import Record
 from wise_lra.run import Run, recorded_config
 from wise_lra.runs.lock import claim
-from wise_lra.tracking import finish, is_wandb
 from wise_lra.training import Training
 
 log = logging.getLogger(__name__)
@@ -229,7 +227,7 @@ def _trained(
         },
         parameters=fitted.parameters,
         seconds={**history.seconds, "total": history.seconds_before + time.perf_counter() - begin},
-        tokens_per_second=fitted.throughput.tokens_per_second,
+        tokens_per_second=history.tokens_per_second(trainer),
         peak_memory_bytes=int(trainer.strategy.reduce(peak, reduce_op="max")),
         device=f"{place.count} x " * (place.count > 1) + device_name(device),
         precision=str(trainer.precision),
@@ -239,7 +237,7 @@ def _trained(
         config=fitted.config,
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        wandb_id=str(logger.version) if is_wandb(logger) else None,
+        wandb_id=str(logger.version) if isinstance(logger, TolerantWandbLogger) else None,
     )
     if place.first:
         _keep(run, record, logger)
@@ -251,7 +249,7 @@ def _keep(run: Run, record: Record, logger: Any) -> None:
     cfg, checkpoints = run.cfg, run.folder / "checkpoints"
     record.write(cfg.records, overwrite=cfg.overwrite)
     forget(checkpoints)
-    if is_wandb(logger) and cfg.logger.artifacts:
+    if isinstance(logger, TolerantWandbLogger) and cfg.logger.artifacts:
         publish(logger, record, Path(cfg.records), checkpoints / BEST, PUBLISHED)
     seconds = {f"seconds_{phase}": value for phase, value in record.seconds.items()}
     if line := finish(logger, record.metrics | seconds | {"parameters": record.parameters}):

@@ -16,19 +16,16 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from wise_lra import processes
 from wise_lra.allocator import keep_freed_memory
+from wise_lra.callbacks import GradientNorms, History, TestPredictions, WaveletPictures
 from wise_lra.checkpoints import SafeCheckpoints, Saving
 from wise_lra.compilation import compile_in_place
 from wise_lra.configuration import plain_dict
 from wise_lra.data.datamodule import DataModule
 from wise_lra.data.task import SPLITS
-from wise_lra.gradients import GradientNorms
+from wise_lra.loggers import csv_logger, finish, wandb_logger
 from wise_lra.model import parameter_count
-from wise_lra.pictures import WaveletPictures
-from wise_lra.predicting import Predicting
-from wise_lra.progress import History, Screen, Throughput
-from wise_lra.results.predictions import PREDICTIONS
+from wise_lra.progress import Progress
 from wise_lra.run import Run, recorded_config
-from wise_lra.tracking import finish, make_logger
 from wise_lra.training import Training
 
 log = logging.getLogger(__name__)
@@ -45,7 +42,6 @@ class Fitted:
     trainer: Trainer
     logger: Any
     history: History
-    throughput: Throughput
     config: dict[str, Any]
     parameters: int
 
@@ -83,19 +79,18 @@ def fit(
         splits=splits,
     )
     history = History()
-    throughput = Throughput(history, round(recipe.batch_size * data.tokens_per_example))
     if cfg.trainer.compile:
         compile_in_place(model)
     module, config = training(model, recipe, cfg.seed), recorded_config(cfg)
     parameters = parameter_count(model)
     shown = config | {"parameters": parameters}
-    logger = make_logger(plain_dict(cfg)["logger"], run.folder, run.wandb(), shown) if place.first else None
-    predicting = [Predicting(run.folder / PREDICTIONS, data.chosen["test"])] if "test" in splits else []
+    begin = {"csv": csv_logger, "wandb": wandb_logger}[cfg.logger.name]
+    logger = begin(run.folder, run.wandb(), shown, **plain_dict(cfg)["logger"]) if place.first else None
     saving = Saving(run.folder / "checkpoints", run.identity, history, cfg.trainer.max_time, recipe.steps)
-    trainer = _trainer(place, run, module, logger, [history, throughput, *predicting, *watchers, saving])
+    trainer = _trainer(place, run, module, logger, [history, *watchers, saving])
     with ended(logger):
         trainer.fit(module, datamodule=data, ckpt_path=state, weights_only=True)
-    return Fitted(module, data, trainer, logger, history, throughput, config, parameters)
+    return Fitted(module, data, trainer, logger, history, config, parameters)
 
 
 @contextmanager
@@ -113,14 +108,13 @@ def ended(logger: Any) -> Iterator[None]:
 
 def _trainer(place: processes.Place, run: Run, module: Training, logger: Any, watchers: list[Any]) -> Trainer:
     cfg, recipe = run.cfg, module.recipe
-    if place.first:
-        screen = Screen(run.folder / "progress.json", run.name, recipe.steps, cfg.trainer.progress)
-        pictures = WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False))
-        watchers = [*watchers, pictures, screen]
+    pictures = WaveletPictures(cfg.logger.get("pictures_every", 0), cfg.logger.get("artifacts", False))
+    watchers = [*watchers, TestPredictions(), pictures, Progress(cfg.trainer.progress)]
     _silence()
     # submitit requeues; Lightning, which would too, is to leave the signals alone
     cluster = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
     return Trainer(
+        default_root_dir=run.folder,
         plugins=[SafeCheckpoints(), *(place.plugins() or cluster)],
         accelerator=cfg.trainer.accelerator,
         **place.trainer(),

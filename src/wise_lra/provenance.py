@@ -1,7 +1,9 @@
-"""What made a record: device, versions and commit, and whether the sources were as committed."""
+"""What made a record: device, memory, versions, commit, and whether the sources differ from the commit."""
 
 import platform
+import resource
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +45,14 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{_processor()}, {threads} thread{'s' * (threads > 1)}"
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the greatest memory used so far, in bytes: the GPU's by tensors, else the process's in RAM."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @cache

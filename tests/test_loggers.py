@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from test_training import ROOT, command, folder, lasting, train
 
-from wise_lra import tracking
+from wise_lra import loggers
 from wise_lra.configuration import compose
 from wise_lra.results.record import read_all
 from wise_lra.run import recorded_config
@@ -85,7 +85,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setattr("netrc.netrc", lambda: (_ for _ in ()).throw(FileNotFoundError))
     yield
-    tracking.forget_wandb()
+    loggers.forget_wandb()
     gc.collect()  # W&B does not wait for its service: here it is forgotten where no one is warned of that
 
 
@@ -99,7 +99,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def begun(place: Path, **settings: Any) -> Any:
-    return tracking.make_logger(SETTINGS | settings, place, RUN, {"recipe": {"steps": 3}})
+    return loggers.wandb_logger(place, RUN, {"recipe": {"steps": 3}}, **(SETTINGS | settings))
 
 
 def kept(place: Path) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def kept(place: Path) -> dict[str, Any]:
 def test_a_run_is_online_where_key_and_server_are(tmp_path: Path, server: Server) -> None:
     logger = begun(tmp_path)
     logger.log_metrics({"train/loss": 1.5}, step=3)
-    assert tracking.finish(logger, {"test_accuracy": 0.5}).startswith(
+    assert loggers.finish(logger, {"test_accuracy": 0.5}).startswith(
         f"W&B: http://127.0.0.1:{server.server_port}/lab"
     )
     for sent in (b"wise-lra", b"train/loss", b"test_accuracy"):
@@ -135,7 +135,7 @@ def test_a_key_that_is_none_leaves_the_run_offline_and_is_said_once(
     monkeypatch.setenv("WANDB_API_KEY", key)
     logger = begun(tmp_path)
     logger.log_metrics({"train/loss": 1.5}, step=3)
-    assert tracking.finish(logger, {}).startswith("W&B: offline; look at it with")
+    assert loggers.finish(logger, {}).startswith("W&B: offline; look at it with")
     (line,) = said(caplog)
     assert reason in line
     assert key not in line
@@ -164,7 +164,7 @@ def test_the_environment_names_project_and_entity_where_nothing_is_said(
         monkeypatch.setenv(f"WANDB_{name}", value)
     logger = begun(tmp_path, mode="offline", **said)
     assert (logger.experiment.project, logger.experiment.entity) == expected
-    tracking.finish(logger, {})
+    loggers.finish(logger, {})
 
 
 def test_a_server_that_is_not_there_is_not_waited_for(
@@ -175,7 +175,7 @@ def test_a_server_that_is_not_there_is_not_waited_for(
     logger = begun(tmp_path)
     assert time.monotonic() - began < 10
     assert "127.0.0.1 does not answer" in said(caplog)[0]
-    assert tracking.finish(logger, {}).startswith("W&B: offline")
+    assert loggers.finish(logger, {}).startswith("W&B: offline")
 
 
 def test_a_network_lost_in_mid_run_neither_stops_nor_slows_it(tmp_path: Path, server: Server) -> None:
@@ -186,12 +186,12 @@ def test_a_network_lost_in_mid_run_neither_stops_nor_slows_it(tmp_path: Path, se
     for step in range(1, 500):
         logger.log_metrics({"train/loss": 1 / step}, step=step)
     assert time.monotonic() - began < 5
-    line = tracking.finish(logger, {"test_accuracy": 0.5})
+    line = loggers.finish(logger, {"test_accuracy": 0.5})
     assert time.monotonic() - began < SETTINGS["patience"] + 10
     assert line.startswith("W&B: the server stopped answering; look at it with")
     summary = kept(tmp_path)["summary"]
     assert (summary["train/loss"], summary["test_accuracy"]) == (1 / 499, 0.5)
-    assert list(tmp_path.glob(f"wandb/run-*/{tracking.UNSENT}")), "for make wandb-sync"
+    assert list(tmp_path.glob(f"wandb/run-*/{loggers.UNSENT}")), "for make wandb-sync"
 
 
 def test_a_client_that_dies_is_said_once_and_the_run_goes_on(
@@ -209,7 +209,7 @@ def test_a_client_that_dies_is_said_once_and_the_run_goes_on(
         logger.log_metrics({"train/loss": 1.0}, step=step)
         time.sleep(0.01)
     logger.log_rows("comparison", ["a"], [[1]])
-    assert tracking.finish(logger, {"test_accuracy": 0.5}) == ""
+    assert loggers.finish(logger, {"test_accuracy": 0.5}) == ""
     (line,) = said(caplog)
     assert line.startswith("W&B takes no more of this run, which goes on without it")
 
@@ -228,12 +228,10 @@ def services() -> list[int]:
 
 
 def test_the_command_that_is_printed_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wise_lra.wandb_logger import LastingLogger
-
     monkeypatch.chdir(tmp_path)
     run: Any = SimpleNamespace(dir=str(tmp_path / "my; runs" / "it's" / "files"), finish=lambda **_: None)
     logger: Any = SimpleNamespace(experiment=run, lost="", offline=True, _attempt=lambda _: None)
-    said = LastingLogger.close(logger, {}, 0)
+    said = loggers.TolerantWandbLogger.close(logger, {}, 0)
     assert shlex.split(said.split("`")[1]) == ["wandb", "leet", "my; runs/it's"]
 
 
@@ -247,7 +245,7 @@ def test_an_artifact_that_finds_the_disk_full_is_said_once(
     (line,) = said(caplog)
     assert "No space left on device" in line
     monkeypatch.undo()
-    assert tracking.finish(logger, {}) == ""
+    assert loggers.finish(logger, {}) == ""
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -293,9 +291,9 @@ def test_a_full_disk_under_wandb_changes_nothing_but_a_line(folder: Path, tmp_pa
 
 def test_nothing_sent_tells_of_machine_or_person(tmp_path: Path, server: Server) -> None:
     cfg = compose([f"data.root={tmp_path / 'data'}", f"runs={tmp_path}", f"records={tmp_path}"])
-    logger = tracking.make_logger(SETTINGS, tmp_path, RUN, recorded_config(cfg))
+    logger = loggers.wandb_logger(tmp_path, RUN, recorded_config(cfg), **SETTINGS)
     logger.log_metrics({"train/loss": 1.5}, step=3)
-    tracking.finish(logger, {"test_accuracy": 0.5})
+    loggers.finish(logger, {"test_accuracy": 0.5})
     text = server.bodies.decode("utf-8", "replace")
     assert "validate_every" in text, "the configuration was sent"
     assert not [word for word in (KEY, str(tmp_path), str(ROOT), str(Path.home())) if word in text]
@@ -316,7 +314,7 @@ def test_what_waits_is_listed_and_uploaded_once(
     for mode in ("offline", "online"):
         logger = begun(place, mode=mode)
         logger.log_metrics({"train/loss": 1.5}, step=3)
-        tracking.finish(logger, {})
+        loggers.finish(logger, {})
     (run,) = place.glob("wandb/offline-run-*")
     listed = sync(tmp_path, "--list")
     assert (listed.returncode, listed.stdout) == (0, f"{run}\n1 waiting under {tmp_path}\n")
