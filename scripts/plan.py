@@ -23,7 +23,7 @@ from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
 from wise_lra.runs.key import RunKey, variants_on_disk
-from wise_lra.runs.launcher import places
+from wise_lra.runs.launcher import slots
 from wise_lra.runs.plan import Forecast, Model, clock_time, forecast, recorded, seconds_of
 from wise_lra.runs.selection import Selection, jobs, preset_for
 from wise_lra.runs.status import RunStatus, status_of
@@ -70,7 +70,7 @@ def plan(options: argparse.Namespace, selection: Selection) -> int:
     if unknown and options.measure != "0" and wanted != here:
         raise ValueError(f"device={wanted!r}: no records of it for all cells, and this one is {here!r}")
     measured = {} if options.measure == "0" else timed(unknown, options.seconds)
-    show(forecast(rows, known, measured), f"preset={preset} on {wanted}", len(places(gpus, at_a_time)))
+    show(forecast(rows, known, measured), f"preset={preset} on {wanted}", len(slots(gpus, at_a_time)))
     for line in skipped(faults):
         print(line, file=sys.stderr)
     return 2 if faults else 0

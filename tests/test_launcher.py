@@ -19,16 +19,17 @@ from rich.console import Console
 from test_results_record import make
 
 from wise_lra.results.record import read_all
-from wise_lra.runs import grid as grid_module
+from wise_lra.runs import job as job_module
+from wise_lra.runs import sweeper as sweeper_module
 from wise_lra.runs.display import Display, Snapshot
-from wise_lra.runs.grid import Grid
-from wise_lra.runs.job import Job, Outcome
+from wise_lra.runs.job import Job
 from wise_lra.runs.key import RunKey, grid
+from wise_lra.runs.launcher import Local
 from wise_lra.runs.lock import claim, holder
-from wise_lra.runs.pool import Pool
 from wise_lra.runs.reproduce import expect_settings, multirun, reproduce
 from wise_lra.runs.selection import Selection, quoted
-from wise_lra.runs.status import Progress, RunStatus, Status, complete_record, status_of
+from wise_lra.runs.status import Progress, RunStatus, Status, complete_record
+from wise_lra.runs.sweeper import Grid
 
 ROOT = Path(__file__).parents[1]
 TRAIN = Path(__file__).with_name("fake_train.py")
@@ -66,21 +67,20 @@ class Bench:
             for key in keys
         ]
 
-    def pool(self, jobs: Sequence[Job], n_jobs: int = 2, **more: Any) -> Pool:
-        return Pool(jobs, [{}] * n_jobs, command, **({"pause": 0.02} | more))
+    def run(self, jobs: Sequence[Job], n_jobs: int = 2, **more: Any) -> list[RunStatus]:
+        """Return the rows of jobs that the local launcher ran."""
+        return Local(n_jobs, **({"pause": 0.02} | more)).run(jobs)
 
     def sweep(self, jobs: Sequence[Job], monkeypatch: pytest.MonkeyPatch, **more: Any) -> int:
         """Return the exit status of a sweep of jobs on the local launcher."""
         sweeper = Grid()
         sweeper.config = OmegaConf.create({"hydra": {"launcher": {"_target_": "Local"}}})
-        monkeypatch.setattr(grid_module, "combinations", lambda arguments: [])
-        monkeypatch.setattr(grid_module, "planned", lambda combinations, here: list(jobs))
+        monkeypatch.setattr(sweeper_module, "combinations", lambda arguments: [])
+        monkeypatch.setattr(sweeper_module, "planned", lambda combinations, here: list(jobs))
+        monkeypatch.setattr(sweeper_module, "LOOK_AGAIN", 0.02)
         monkeypatch.setattr(
-            sweeper,
-            "launch",
-            lambda ready: dict(zip(ready, self.pool(ready, **more).run(), strict=True)),
+            sweeper, "launch", lambda ready: dict(zip(ready, self.run(ready, **more), strict=True))
         )
-        monkeypatch.setattr(grid_module, "LOOK_AGAIN", 0.02)
         try:
             sweeper.sweep([])
         except SystemExit as end:
@@ -91,16 +91,10 @@ class Bench:
         file = self.runs / "starts"
         return file.read_text().split() if file.exists() else []
 
-    def status(self, job: Job) -> Status:
-        return status_of(job.key, self.records, self.runs).status
-
-
-def command(job: Job) -> list[str]:
-    return [sys.executable, str(TRAIN), *job.overrides]
-
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(job_module, "TRAIN", TRAIN)
     return Bench(tmp_path)
 
 
@@ -149,16 +143,13 @@ def interrupt_at_step_5(jobs: Sequence[Job], number: int, times: int = 1) -> Any
 
 def test_every_job_is_run_in_order(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = bench.jobs(seeds=(1, 0))
-    pool = bench.pool(jobs, n_jobs=1)
-    assert pool.run() == [Outcome(0)] * 8
+    rows = bench.run(jobs, n_jobs=1)
+    assert [(row.status, row.exit_status) for row in rows] == [(Status.DONE, 0)] * 8
     assert bench.starts() == [job.key.name for job in jobs]
-    assert len(read_all(bench.records)) == 8
-    assert pool.counts == {Status.DONE: 8}
+    assert [row.record for row in rows] == [complete_record(job.key, bench.records) for job in jobs]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[:2]] == [
-        ["start", str(jobs[0].key)],
-        ["done", f"{jobs[0].key}:"],
-    ]
+    name = str(jobs[0].key)
+    assert [line.split()[:2] for line in lines[:2]] == [["start", name], ["done", f"{name}:"]]
     assert "60.00 %" in lines[1]
     assert "1 of 8 done" in lines[1]
 
@@ -167,15 +158,13 @@ def test_failures_are_recorded_and_stop_no_other(bench: Bench, monkeypatch: pyte
     jobs = bench.jobs(("text", "image", "listops"))
     bad = {"text/vanilla/seed0": "fail", "text/fnet/seed0": "kill", "image/vanilla/seed0": "crash"}
     bench.behave(bad | {"image/fnet/seed0": "nothing"})
-    outcomes = bench.pool(jobs).run()
-    assert [outcome.failed for outcome in outcomes] == [True] * 4 + [False] * 2
-    assert outcomes[0] == Outcome(1, "the loss is nan at step 3")
-    assert outcomes[1] == Outcome(-signal.SIGKILL, "killed by SIGKILL (out of memory?)")
-    assert outcomes[2] == Outcome(1, "exit status 1: RuntimeError: no such thing")
-    assert str(jobs[3].key.record(bench.records)) in outcomes[3].reason
-    for job, outcome in zip(jobs[:4], outcomes, strict=False):
-        row = status_of(job.key, bench.records, bench.runs)
-        assert (row.status, row.reason) == (Status.FAILED, outcome.reason)
+    rows = bench.run(jobs)
+    assert [row.status for row in rows] == [Status.FAILED] * 4 + [Status.DONE] * 2
+    assert [row.exit_status for row in rows] == [1, -signal.SIGKILL, 1, 0, 0, 0]
+    named = ("the loss is nan at step 3", "SIGKILL", "RuntimeError: no such thing", "image-stand-in/fnet")
+    for row, name in zip(rows, named, strict=False):
+        assert name in row.reason
+    assert [job.status().reason for job in jobs[:4]] == [row.reason for row in rows[:4]]
     assert "error: the loss is nan at step 3" in (jobs[0].folder / "train.log").read_text()
 
     bench.behave({})
@@ -201,9 +190,9 @@ def test_a_job_that_cannot_start_fails_alone(bench: Bench) -> None:
     jobs = bench.jobs(("text",))
     jobs[0].folder.parent.mkdir(parents=True)
     jobs[0].folder.write_text("a file in the way")
-    outcomes = bench.pool(jobs).run()
-    assert [outcome.failed for outcome in outcomes] == [True, False]
-    assert str(jobs[0].folder) in outcomes[0].reason
+    rows = bench.run(jobs)
+    assert [row.status for row in rows] == [Status.FAILED, Status.DONE]
+    assert str(jobs[0].folder) in rows[0].reason
 
 
 def test_a_bad_record_fails_its_cell_and_a_short_one_is_set_aside(
@@ -216,7 +205,7 @@ def test_a_bad_record_fails_its_cell_and_a_short_one_is_set_aside(
     make(variant="stand-in", backbone="fnet", attention="none", steps=3).write(bench.records)
     assert bench.sweep(jobs, monkeypatch) == 1
     assert bad.read_text() == "{"
-    assert [bench.status(job) for job in jobs] == [Status.FAILED, Status.DONE]
+    assert [job.status().status for job in jobs] == [Status.FAILED, Status.DONE]
     aside = jobs[1].folder / "unfinished.json"
     assert json.loads(aside.read_text())["steps"] == 3
     said = capsys.readouterr().out
@@ -235,7 +224,7 @@ def test_a_signal_ends_the_sweep_and_the_next_start_goes_on(
     assert bench.sweep(jobs, monkeypatch) == 130
     assert signal.getsignal(number) == handler
     expected = [Status.DONE, Status.STOPPED, Status.STOPPED, Status.MISSING]
-    assert [bench.status(job) for job in jobs] == expected
+    assert [job.status().status for job in jobs] == expected
     assert all((job.folder / "train.log").read_text().endswith("stopped\n") for job in jobs[1:3])
     assert all(holder(job.folder) is None for job in jobs), "a process was left behind"
 
@@ -252,9 +241,9 @@ def test_a_run_that_does_not_stop_is_killed(bench: Bench, later: Any, impatient:
     later(interrupt_at_step_5(jobs, signal.SIGINT, 2 if impatient else 1))
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        bench.pool(jobs, patience=60 if impatient else 0.3).run()
+        bench.run(jobs, patience=60 if impatient else 0.3)
     assert time.monotonic() - begin > (1.1 if impatient else 0.3)
-    assert bench.status(jobs[0]) == Status.STOPPED
+    assert jobs[0].status().status == Status.STOPPED
     assert holder(jobs[0].folder) is None
 
 
@@ -264,13 +253,13 @@ def test_a_broken_display_leaves_no_process_behind(bench: Bench) -> None:
 
     class Broken(Display):
         def show(self, now: Snapshot) -> None:
-            if sum(row.progress.step == 5 for row, _ in now.running) == 2:
+            if sum(row.progress.step == 5 for row in now.running) == 2:
                 raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        bench.pool(jobs, display=Broken(), patience=0.3).run()
+        bench.run(jobs, display=Broken(), patience=0.3)
     assert [holder(job.folder) for job in jobs] == [None, None]
-    assert bench.status(jobs[0]) == Status.STOPPED
+    assert jobs[0].status().status == Status.STOPPED
 
 
 def test_a_cell_that_another_process_trains_is_left_alone_and_looked_at_again(
@@ -278,19 +267,19 @@ def test_a_cell_that_another_process_trains_is_left_alone_and_looked_at_again(
 ) -> None:
     jobs = bench.jobs(("text",))
     bench.behave({"text/vanilla/seed0": "slow"})
-    with subprocess.Popen(command(jobs[0])) as other:
+    with subprocess.Popen(jobs[0].command) as other:
         wait_for(lambda: holder(jobs[0].folder) == other.pid)
 
         def release() -> None:
-            wait_for(lambda: bench.status(jobs[1]) == Status.DONE)
-            assert bench.status(jobs[0]) == Status.RUNNING
+            wait_for(lambda: jobs[1].status().status == Status.DONE)
+            assert jobs[0].status().status == Status.RUNNING
             (jobs[0].folder / "go").touch()
             other.send_signal(signal.SIGINT)  # it ends without a record: the cell is free again
 
         later(release)
         assert bench.sweep(jobs, monkeypatch) == 0
         assert other.wait(20) in (0, 130)
-    assert [bench.status(job) for job in jobs] == [Status.DONE, Status.DONE]
+    assert [job.status().status for job in jobs] == [Status.DONE, Status.DONE]
     assert f"process {other.pid}" in capsys.readouterr().out
 
 
@@ -301,7 +290,7 @@ def test_a_run_that_loses_the_race_is_no_failure(
     jobs = bench.jobs(("text",))[:1]
     looks = iter([None])
     monkeypatch.setattr(
-        grid_module,
+        sweeper_module,
         "holder",
         lambda folder: next(looks, None) or ((bench.starts() or None) and holder(folder)),
     )
@@ -328,13 +317,16 @@ SWEEP = """
 import sys, pytest; from pathlib import Path; from test_launcher import Bench
 bench = Bench(Path(sys.argv[1]))
 with pytest.MonkeyPatch.context() as patch:
+    patch.setattr("wise_lra.runs.job.TRAIN", Path(sys.argv[2]))
     sys.exit(bench.sweep(bench.jobs(seeds=(0, 1)), patch))
 """
 
 
 def other_sweep(folder: Path) -> subprocess.Popen[bytes]:
     where = {**os.environ, "PYTHONPATH": str(TRAIN.parent)}
-    return subprocess.Popen([sys.executable, "-c", SWEEP, str(folder)], stdout=subprocess.DEVNULL, env=where)
+    return subprocess.Popen(
+        [sys.executable, "-c", SWEEP, str(folder), str(TRAIN)], stdout=subprocess.DEVNULL, env=where
+    )
 
 
 def test_what_a_killed_sweep_leaves_running_is_not_lost(
@@ -370,7 +362,7 @@ def test_a_run_that_was_stopped_from_outside_has_not_failed(
     bench.behave({"text/fnet/seed0": behaviour})
     assert bench.sweep(jobs, monkeypatch) == status
     assert not (jobs[1].folder / "failed.json").exists()
-    assert bench.status(jobs[1]) != Status.FAILED
+    assert jobs[1].status().status != Status.FAILED
     jobs[0].key.record(bench.records).unlink()
     bench.behave({"text/vanilla/seed0": "fail", "text/fnet/seed0": behaviour})
     assert bench.sweep(jobs, monkeypatch) == 1, "a failure says more"
@@ -402,10 +394,23 @@ def test_the_time_left_is_that_of_the_schedule(bench: Bench) -> None:
     jobs, none = bench.jobs(), {"train": 0, "validation": 0, "test": 0}
     make(variant="stand-in", seed=1, seconds=none | {"total": 30}).write(bench.records)
     make(task="image", variant="stand-in", seed=1, seconds=none | {"total": 80}).write(bench.records)
-    assert bench.pool(jobs, n_jobs=1).snapshot().seconds_left == pytest.approx(2 * 30 + 2 * 80)
-    assert bench.pool(jobs, n_jobs=2).snapshot().seconds_left == pytest.approx(30 + 80)
+
+    def left(n_jobs: int) -> float | None:
+        shown: list[Snapshot] = []
+
+        class Kept(Display):
+            def show(self, now: Snapshot) -> None:
+                shown.append(now)
+                raise BrokenPipeError
+
+        with pytest.raises(BrokenPipeError):
+            bench.run(jobs, n_jobs, display=Kept())
+        return shown[0].seconds_left
+
+    assert left(1) == pytest.approx(2 * 30 + 2 * 80, abs=1)
+    assert left(2) == pytest.approx(30 + 80, abs=1)
     (bench.records / "quick").rename(bench.records / "lra")
-    assert bench.pool(jobs).snapshot().seconds_left is None, "nothing is known"
+    assert left(2) is None, "nothing is known"
 
 
 def shown(task: str, progress: Progress) -> RunStatus:
@@ -413,34 +418,22 @@ def shown(task: str, progress: Progress) -> RunStatus:
     return RunStatus(key, Status.RUNNING, progress=progress)
 
 
-SHOWN = Snapshot(
-    running=[
-        (shown("text", Progress("train", 450, 1000, 1.8341, 0.412, 60.0, 73.0)), 73.0),
-        (shown("image", Progress()), None),
-    ],
-    counts={Status.DONE: 12, Status.FAILED: 1},
-    total=20,
-    elapsed=725.0,
-    seconds_left=510.0,
+TEXT, IMAGE = (
+    shown("text", Progress("train", 450, 1000, 1.8341, 0.412, 60.0, 73.0)),
+    shown("image", Progress()),
 )
+SHOWN = Snapshot([TEXT, IMAGE], {Status.DONE: 12, Status.FAILED: 1}, 20, 725.0, 510.0)
+COUNTS = ("12 of 20 done", "1 failed", "2 running", "5 waiting", "12:05 so far", "8:30 left")
 
 
-def test_a_terminal_shows_a_bar_for_each_running_cell_and_one_for_all() -> None:
+def test_a_terminal_shows_the_table_of_running_cells() -> None:
     console = Console(width=140, height=24, file=io.StringIO(), force_terminal=True, color_system=None)
-    with Display(console) as display:
+    display = Display(console)
+    with display.opened():
         display.show(SHOWN)
     written = console.file.getvalue()  # type: ignore[attr-defined]
-    for text in (
-        "text/fnet/none/seed0",
-        "45 %",
-        "loss 1.834",
-        "val 41.2 %",
-        "1:13 left",
-        "starting",
-        "12 of 20 done",
-    ):
+    for text in (str(TEXT.key), "45 %", "1.834", "41.20", "1:13 left", str(IMAGE.key), *COUNTS):
         assert text in written
-    assert SHOWN.share == pytest.approx((13 + 0.45) / 20)
 
 
 def test_without_a_terminal_a_line_tells_that_it_is_alive() -> None:
@@ -448,14 +441,7 @@ def test_without_a_terminal_a_line_tells_that_it_is_alive() -> None:
     Display(Console(file=out, width=300), heartbeat=60).show(SHOWN)
     assert out.getvalue() == ""
     Display(Console(file=out, width=300), heartbeat=0.0).show(SHOWN)
-    for text in (
-        "text/fnet/none/seed0 45 %",
-        "12 of 20 done",
-        "1 failed",
-        "2 running",
-        "5 waiting",
-        "8:30 left",
-    ):
+    for text in (f"{TEXT.key} 45 %", *COUNTS):
         assert text in out.getvalue()
 
 

@@ -17,7 +17,7 @@ from test_results_record import make
 from wise_lra.registry import TASKS
 from wise_lra.runs.estimate import clock, duration, makespan
 from wise_lra.runs.key import RunKey, grid, on_disk, variants_on_disk
-from wise_lra.runs.launcher import places
+from wise_lra.runs.launcher import slots
 from wise_lra.runs.lock import AlreadyRunning, claim, holder
 from wise_lra.runs.selection import Selection, jobs, preset_for, seeds
 from wise_lra.runs.status import Progress, Status, complete_record, record_failure, status_of, table
@@ -105,12 +105,12 @@ def test_the_preset_is_that_of_the_machine() -> None:
     assert preset_for("", [])[0] == "quick"
 
 
-def test_places() -> None:
-    assert places([], 3) == [{}, {}, {}]
-    assert len(places([], None)) == len(os.sched_getaffinity(0))
-    assert places(["2", "5"], None) == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in places(["2", "5"], 3)] == ["2", "5", "2"]
-    assert places(["2", "5"], 1) == [{}], "a run alone may use both"
+def test_a_job_has_a_gpu_or_a_core() -> None:
+    assert slots([], 3) == [{}, {}, {}]
+    assert len(slots([], None)) == len(os.sched_getaffinity(0))
+    assert slots(["2", "5"], None) == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in slots(["2", "5"], 3)] == ["2", "5", "2"]
+    assert slots(["2", "5"], 1) == [{}], "a run alone may use both"
     assert (jobs(""), jobs("4")) == (None, 4)
     for text in ("0", "two", "-1"):
         with pytest.raises(ValueError, match=f"jobs='{text}'"):
@@ -164,7 +164,7 @@ def test_a_second_process_finds_a_claimed_folder_taken(tmp_path: Path) -> None:
         assert other.stdout is not None
         other.stdout.readline()
         assert holder(folder) == other.pid
-        with pytest.raises(AlreadyRunning, match=f"process {other.pid} is running this cell"), claim(folder):
+        with pytest.raises(AlreadyRunning, match=f"{folder}: .*{other.pid}"), claim(folder):
             pytest.fail("claimed twice")
         other.kill()
     assert holder(folder) is None, "the kernel frees it, though the file still names a process"

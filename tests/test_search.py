@@ -25,11 +25,10 @@ from wise_lra.experiment import train, validate
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
 from wise_lra.runs import study as studies
-from wise_lra.runs.grid import combinations
 from wise_lra.runs.job import planned
 from wise_lra.runs.space import Space, corners, holds
 from wise_lra.runs.study import Reported, open_study, pruner_of, retry_dead_trials, storage_of
-from wise_lra.runs.sweeper import expect_launcher
+from wise_lra.runs.sweeper import Grid, combinations
 from wise_lra.stopping import GivenUp
 
 __all__ = ["folder"]
@@ -87,8 +86,8 @@ def test_a_launcher_that_is_not_installed_is_named() -> None:
         "launcher": {"_target_": "hydra_plugins.none.X"},
         "runtime": {"choices": {"hydra/launcher": "joblib"}},
     }
-    with pytest.raises(ConfigurationError, match=r"hydra/launcher=joblib: not installed; .*\[sweeps\]"):
-        expect_launcher(OmegaConf.create({"hydra": node}))
+    with pytest.raises(ConfigurationError, match=r"hydra/launcher=joblib: .*\[sweeps\]"):
+        Grid().setup(hydra_context=None, task_function=None, config=OmegaConf.create({"hydra": node}))
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """The sweepers and the launcher that Hydra finds: it takes plug-ins from this namespace alone."""
 
-from wise_lra.runs.grid import Grid as _Grid
 from wise_lra.runs.launcher import Local as _Local
 from wise_lra.runs.search import Search as _Search
+from wise_lra.runs.sweeper import Grid as _Grid
 
 
 class Grid(_Grid):

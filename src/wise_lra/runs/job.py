@@ -1,21 +1,29 @@
-"""A job of a sweep: one run, what is said on the command line to train it, and how it ends."""
+"""A job of a sweep: one run, the command that trains it, and how it ends."""
 
+import contextlib
 import json
+import os
+import shlex
 import signal
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wise_lra.bars import bars
-from wise_lra.configuration import ConfigurationError, compose, plain_dict
+from wise_lra.configuration import CONFIGS, ConfigurationError, compose, plain_dict
 from wise_lra.run import Run
 from wise_lra.runs.key import RunKey
+from wise_lra.runs.lock import holder
+from wise_lra.runs.status import RunStatus, Status, complete_record, record_failure, status_of
 
+TRAIN = CONFIGS.parent / "scripts" / "train.py"
 OUT_OF_TIME = 75  # exit status of a run whose trainer.max_time is over
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 STOPPED = {OUT_OF_TIME: "out of time"} | {
     status: "interrupted"
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -26,28 +34,18 @@ STOPPED = {OUT_OF_TIME: "out of time"} | {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: its exit status (minus the signal that killed it) and the reason if that is not 0."""
+    """What a job returns to a launcher: its exit status, and the reason where that is not 0."""
 
     status: int
     reason: str = ""
-    held: bool = False  # it could not begin, for another process runs it
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the run ended early and goes on at the next start."""
-        return self.status in STOPPED
-
-    @property
-    def failed(self) -> bool:
-        """Whether the run ended with an error."""
-        return self.status != 0 and not self.stopped
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep. `setting` is the part of `overrides` that not all jobs of the sweep share.
 
-    `problem` says why its data cannot be prepared, "" where they are. `recorded` is false where test=false.
+    `problem` says why its data cannot be prepared, "" where they are. `recorded` is false where the run leaves no
+    record: test=false, and a trial of a search.
     """
 
     key: RunKey
@@ -64,66 +62,101 @@ class Job:
         """The run folder."""
         return self.key.folder(self.runs)
 
+    @property
+    def command(self) -> list[str]:
+        """The command line of its process, which ends with status 0 when the record is written."""
+        return [sys.executable, os.path.relpath(TRAIN), *self.overrides]
 
-Data = dict[str, tuple[Path, dict[str, Any]] | str]
-"""Of what a configuration says of its data: the packed folder and its manifest, or why there is none."""
+    def typed(self) -> str:
+        """Return the command line as a user types it: the interpreter relative to this folder, words quoted."""
+        python, here = Path(sys.executable), Path.cwd()
+        python = python.relative_to(here) if python.is_relative_to(here) else python
+        return shlex.join([str(python), *self.command[1:]])
+
+    def settled(self) -> bool:
+        """Tell whether it needs no process: its record is complete, or unreadable, which only a user can mend."""
+        try:
+            return not self.overwrite and complete_record(self.key, self.records) is not None
+        except ValueError:
+            return True
+
+    def status(self) -> RunStatus:
+        """Return its row in the table of runs, read from disk."""
+        if self.problem:
+            return RunStatus(self.key, Status.FAILED, reason=self.problem)
+        return status_of(self.key, self.records, self.runs)
+
+    def ended(self, exit_status: int, reason: str = "") -> RunStatus:
+        """Return its row after its process has ended; a failure is written into the run folder.
+
+        A process that could not start because another one trains the same run is no failure: the row says running.
+        """
+        row = replace(self.status(), exit_status=exit_status)
+        if exit_status and holder(self.folder) is not None:
+            return replace(row, status=Status.RUNNING)
+        if row.status == Status.DONE and not (exit_status and self.overwrite):
+            return row
+        if exit_status == 0 and not self.recorded:
+            return replace(row, status=Status.DONE)
+        if exit_status in STOPPED:
+            return replace(row, status=Status.STOPPED, reason=reason)
+        reason = reason or f"ended well but left no record at {self.key.record(self.records)}"
+        with contextlib.suppress(OSError):  # a full disk; the reason is still shown
+            record_failure(self.folder, reason, exit_status, self.command)
+        return replace(row, status=Status.FAILED, reason=reason)
 
 
-def planned(
-    combinations: Sequence[tuple[str, ...]], here: bool = True, data: Data | None = None
-) -> list[Job]:
+def planned(combinations: Sequence[tuple[str, ...]], here: bool = True) -> list[Job]:
     """Return the job of each combination of overrides; `here` says that this machine runs them.
 
-    All are composed and checked, then the data that are not in `data` are prepared, once for all jobs.
+    All are composed and checked before any data are prepared.
     Raises ConfigurationError naming the first job whose configuration is wrong or whose devices are not here.
     """
     shared = set.intersection(*map(set, combinations)) if len(combinations) > 1 else set(combinations[0])
-    checked = []
-    for overrides in combinations:
-        setting = " ".join(text for text in overrides if text not in shared)
-        where = f" (the cell {setting}; no job was started)" if setting else ""
+    settings = [" ".join(text for text in overrides if text not in shared) for overrides in combinations]
+    configurations = []
+    for overrides, setting in zip(combinations, settings, strict=True):
         try:
-            checked.append((overrides, setting, where, compose(overrides)))
+            configurations.append(_checked(overrides, here))
         except ConfigurationError as error:
+            where = f" (the cell {setting}; no job was started)" if setting else ""
             raise ConfigurationError(f"{error}{where}") from None
-    for _, _, where, cfg in checked:
-        if here and (cfg.trainer.devices != 1 or cfg.trainer.accelerator == "gpu"):
-            from wise_lra.experiment import Refused, on_devices  # Lightning takes seconds to import
-
-            try:
-                on_devices(cfg)
-            except Refused as error:
-                raise ConfigurationError(f"{error}{where}") from None
-    data = {} if data is None else data
     jobs = []
-    for overrides, setting, _, cfg in checked:
+    for overrides, setting, cfg in zip(combinations, settings, configurations, strict=True):
         plain = plain_dict(cfg)
-        known = json.dumps([plain["task"], plain["data"]], sort_keys=True)
-        if known not in data:
-            data[known] = _prepared(cfg)
-        found = data[known]
-        run = Run(cfg, Path(), {"variant": ""}) if isinstance(found, str) else Run(cfg, *found)
-        jobs.append(
-            Job(
-                run.key,
-                overrides,
-                setting,
-                Path(cfg.records),
-                Path(cfg.runs),
-                bool(cfg.overwrite),
-                bool(cfg.test) and "trial" not in cfg,
-                found if isinstance(found, str) else "",
-            )
-        )
+        data = _prepared(json.dumps({"task": plain["task"], "data": plain["data"]}, sort_keys=True))
+        problem = data if isinstance(data, str) else ""
+        run = Run(cfg, Path(), {"variant": ""}) if isinstance(data, str) else Run(cfg, *data)
+        places = (Path(cfg.records), Path(cfg.runs))
+        recorded = bool(cfg.test) and "trial" not in cfg
+        jobs.append(Job(run.key, overrides, setting, *places, bool(cfg.overwrite), recorded, problem))
     return jobs
 
 
-def _prepared(cfg: Any) -> tuple[Path, dict[str, Any]] | str:
-    """Return the packed folder of a run's data and its manifest, or why there is none."""
+def _checked(overrides: Sequence[str], here: bool) -> DictConfig:
+    """Return the configuration of a job. Raises ConfigurationError, also for devices that are not here."""
+    cfg = compose(overrides)
+    if here and (cfg.trainer.devices != 1 or cfg.trainer.accelerator == "gpu"):
+        from wise_lra.experiment import Refused, on_devices  # Lightning takes seconds to import
+
+        try:
+            on_devices(cfg)
+        except Refused as error:
+            raise ConfigurationError(str(error)) from None
+    return cfg
+
+
+@cache
+def _prepared(facts: str) -> tuple[Path, dict[str, Any]] | str:
+    """Return the folder of the data of a task and their manifest, or why there are none; once for all jobs.
+
+    `facts` is what a configuration says of task and data, as JSON.
+    """
     from wise_lra.data.packed import read_manifest  # torch takes seconds to import
     from wise_lra.data.prepare import prepare
     from wise_lra.preparation import preparation
 
+    cfg = OmegaConf.create(json.loads(facts))
     try:
         if cfg.data.folder:
             return Path(cfg.data.folder), read_manifest(Path(cfg.data.folder))

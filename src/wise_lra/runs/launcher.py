@@ -1,62 +1,233 @@
 """The local launcher: each job is a process of its own, several at a time, one for each GPU or core."""
 
+import contextlib
 import os
 import shlex
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import signal
+import subprocess
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from wise_lra.configuration import CONFIGS
-from wise_lra.runs.job import Job, Outcome, planned
-from wise_lra.runs.pool import Pool
+from wise_lra.results.reading import one_line
+from wise_lra.runs.display import Display, Snapshot
+from wise_lra.runs.estimate import duration, makespan
+from wise_lra.runs.job import STOPPED, Job, Outcome, planned
+from wise_lra.runs.key import RunKey, on_disk
+from wise_lra.runs.status import FAILED, LOG, PROGRESS, Progress, RunStatus, Status, complete_record
 
-TRAIN = CONFIGS.parent / "scripts" / "train.py"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+TAIL = 1 << 16  # bytes at the end of a log in which the reason of a failure is looked for
+
+
+@dataclass(frozen=True)
+class _Process:
+    job: Job
+    slot: dict[str, str]
+    process: subprocess.Popen[bytes]
+    log_start: int
+    began: float
 
 
 class Local(Launcher):
-    """Hydra's launcher for this machine; `n_jobs` runs at a time, None for one a GPU, or one a core."""
+    """Hydra's launcher for this machine: jobs in order, each in a process group of its own with a log.
 
-    def __init__(self, n_jobs: int | None = None) -> None:
-        self.n_jobs = n_jobs
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it: the processes get SIGINT, `patience` seconds to keep a checkpoint,
+    then SIGKILL; a second SIGINT cuts the wait short. An ignored signal stays ignored (nohup).
+
+    Args:
+        n_jobs: how many run at a time; None for one a GPU, or one a core.
+        patience: seconds between SIGINT and SIGKILL.
+        pause: seconds between two looks at the processes.
+        display: what shows the jobs; by default the terminal.
+    """
+
+    def __init__(
+        self,
+        n_jobs: int | None = None,
+        patience: float = 30.0,
+        pause: float = 0.2,
+        display: Display | None = None,
+    ) -> None:
+        self.n_jobs, self.patience, self.pause = n_jobs, patience, pause
+        self.display = display or Display()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives; a job is not a call of `task_function` but a process of scripts/train.py."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Run jobs and return their outcomes as Hydra wants them."""
-        outcomes = self.run(planned([tuple(overrides) for overrides in job_overrides]))
-        returned = [JobReturn(status=JobStatus.COMPLETED) for _ in outcomes]
-        for one, outcome in zip(returned, outcomes, strict=True):
-            one.return_value = outcome
+        """Run jobs for a sweeper that is not ours; each returns its exit status and the reason."""
+        rows = self.run(planned([tuple(overrides) for overrides in job_overrides]))
+        returned = [JobReturn(status=JobStatus.COMPLETED) for _ in rows]
+        for one, row in zip(returned, rows, strict=True):
+            one.return_value = Outcome(row.exit_status, row.reason)
         return returned
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run jobs and return their outcomes, in order. Raises KeyboardInterrupt where a signal ended them."""
-        from wise_lra.devices import visible_gpus
+    def run(self, jobs: Sequence[Job]) -> list[RunStatus]:
+        """Return the row of each job, in order. Raises KeyboardInterrupt when all have ended after a signal."""
+        from wise_lra.devices import visible_gpus  # torch takes seconds to import
 
-        return Pool(jobs, places(visible_gpus(), self.n_jobs), train_command).run()
+        self._begin(jobs, slots(visible_gpus(), self.n_jobs))
+        with _signals() as came, self.display.opened():
+            try:
+                while (self._waiting or self._running) and not came:
+                    self._collect()
+                    while self._free and self._waiting and not came:
+                        self._start(self._waiting.popleft())
+                    self.display.show(self.snapshot())
+                    time.sleep(self.pause)
+            finally:  # also where the terminal has closed: no process is left behind
+                self._stop(came)
+            self._collect(interrupted=True)
+        if came:
+            raise KeyboardInterrupt
+        return [self.rows[job] for job in jobs]
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the jobs."""
+        running, known = [], dict(self._seconds)
+        for one in self._running:
+            key, progress = one.job.key, Progress.read(one.job.folder)
+            elapsed = progress.seconds or time.monotonic() - one.began
+            if progress.seconds_left is None and (whole := duration(key, known)) is not None:
+                progress = replace(progress, seconds_left=max(whole - elapsed, 0.0))
+            if progress.seconds_left is not None:
+                known[key] = elapsed + progress.seconds_left
+            running.append(RunStatus(key, Status.RUNNING, progress=progress))
+        here = [row.progress.seconds_left for row in running]
+        queued = [duration(job.key, known) for job in self._waiting]
+        left = None if None in (*here, *queued) else makespan(here, queued, self._slots)  # type: ignore[arg-type]
+        counts = Counter(row.status for row in self.rows.values())
+        total = counts.total() + len(running) + len(queued)
+        return Snapshot(running, counts, total, time.monotonic() - self._began, left)
+
+    def _begin(self, jobs: Sequence[Job], slots: list[dict[str, str]]) -> None:
+        self._waiting, self._free, self._slots = deque(jobs), slots, len(slots)
+        self._running: list[_Process] = []
+        self.rows: dict[Job, RunStatus] = {}
+        self._began = time.monotonic()
+        self._seconds: dict[RunKey, float] = {}  # that runs of these presets took
+        for records, preset in {(job.records, job.key.preset) for job in jobs}:
+            for key in on_disk(preset, records, records):
+                with contextlib.suppress(ValueError):
+                    if record := complete_record(key, records):
+                        self._seconds[key] = record.seconds["total"]
+
+    def _start(self, job: Job) -> None:
+        """Start a job in a free slot; one that disk or system refuse has failed."""
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            for name in (FAILED, PROGRESS):
+                (job.folder / name).unlink(missing_ok=True)
+            with (job.folder / LOG).open("ab") as log:
+                log.write(f"$ {shlex.join(job.command)}\n".encode())
+                log.flush()
+                start = log.tell()
+                process = subprocess.Popen(
+                    job.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1", **self._free[0]},
+                    process_group=0,
+                )
+            self._running.append(_Process(job, self._free.pop(0), process, start, time.monotonic()))
+            self.display.started(str(job.key))
+        except OSError as error:
+            self._end(job, job.ended(1, f"could not start: {error}, in {job.folder}"), 0.0)
+
+    def _collect(self, interrupted: bool = False) -> None:
+        """Take the processes that ended; those that were `interrupted` have not failed, however they ended."""
+        for one in [one for one in self._running if one.process.poll() is not None]:
+            self._running.remove(one)
+            self._free.append(one.slot)
+            status = one.process.returncode
+            if status:
+                _kill(one)  # a worker that outlives its run holds memory and lock
+                status = 128 + signal.SIGINT if interrupted else status
+            self._end(one.job, one.job.ended(status, reason(one, status)), time.monotonic() - one.began)
+
+    def _end(self, job: Job, row: RunStatus, seconds: float) -> None:
+        self.rows[job] = row
+        if row.record:
+            self._seconds[job.key] = row.record.seconds["total"]
+        self.display.ended(row, seconds, self.snapshot())
+
+    def _stop(self, came: Sequence[tuple[int, float]]) -> None:
+        """Interrupt all processes, and kill those that are there when the patience is over."""
+        begin, alive = time.monotonic(), self._running
+        for one in alive:  # a run ends its own workers
+            with contextlib.suppress(ProcessLookupError):
+                one.process.send_signal(signal.SIGINT)
+        if alive and came:
+            with contextlib.suppress(OSError):
+                self.display.note(f"stopping: {self.patience:g} s for the running cells to keep a checkpoint")
+        while alive and time.monotonic() - begin < self.patience and not _hurried(came):
+            time.sleep(min(self.pause, 0.1))
+            alive = [one for one in alive if one.process.poll() is None]
+        for one in alive:
+            _kill(one)
+            one.process.wait()
 
 
-def places(gpus: Sequence[str], n_jobs: int | None) -> list[dict[str, str]]:
-    """Return the environment of each place for a run: a GPU each, or a core each. A single run sees all GPUs."""
+def slots(gpus: Sequence[str], n_jobs: int | None) -> list[dict[str, str]]:
+    """Return the environment of each job at a time: a GPU each, or a core each. A single one sees all GPUs."""
     count = n_jobs or len(gpus) or len(os.sched_getaffinity(0))
     if count == 1 or not gpus:
         return [{} for _ in range(count)]
-    return [{"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} for place in range(count)]
+    return [{"CUDA_VISIBLE_DEVICES": gpus[slot % len(gpus)]} for slot in range(count)]
 
 
-def train_command(job: Job) -> list[str]:
-    """Return the command line of a job; it ends with status 0 when its record is written."""
-    return [sys.executable, os.path.relpath(TRAIN), *job.overrides]
+def reason(ended: _Process, status: int) -> str:
+    """Return why a process ended: its signal, or the last line of its log, if possible one with "error:"."""
+    if status == 0:
+        return ""
+    if status in STOPPED:
+        return f"{STOPPED[status]}; the next start goes on from its checkpoint"
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        return f"killed by {name}" + " (out of memory?)" * (status == -signal.SIGKILL)
+    try:
+        with (ended.job.folder / LOG).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(ended.log_start, size - TAIL))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    lines = [line.strip() for line in lines if line.strip()]
+    errors = [text for line in lines if line.startswith("error:") and (text := line[6:].strip())]
+    if errors:
+        return one_line(errors[-1])
+    return one_line(f"exit status {status}{f': {lines[-1]}' if lines else ', and nothing in its log'}")
 
 
-def shown(job: Job) -> str:
-    """Return the command line of a job as one types it, the interpreter from this folder where it lies below."""
-    python, here = Path(sys.executable), Path.cwd()
-    python = python.relative_to(here) if python.is_relative_to(here) else python
-    return shlex.join([str(python), *train_command(job)[1:]])
+@contextlib.contextmanager
+def _signals() -> Iterator[list[tuple[int, float]]]:
+    """Yield a list to which each signal of STOPS is added with its time, instead of ending this process."""
+    came: list[tuple[int, float]] = []
+    heard = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {
+        number: signal.signal(number, lambda number, _: came.append((number, time.monotonic())))
+        for number in heard
+    }
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _hurried(came: Sequence[tuple[int, float]]) -> bool:
+    """Tell whether a second SIGINT came; make sends a signal on, so two within a second count as one."""
+    return any(number == signal.SIGINT and moment - came[0][1] > 1 for number, moment in came)
+
+
+def _kill(one: _Process) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(one.process.pid, signal.SIGKILL)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wise_lra.results.atomic import expect_room
-from wise_lra.runs.job import OUT_OF_TIME
-from wise_lra.runs.launcher import TRAIN
+from wise_lra.runs.job import OUT_OF_TIME, TRAIN
 from wise_lra.runs.selection import Selection, preset_for, quoted
 
 TABLES = TRAIN.with_name("tables.py")

@@ -17,6 +17,7 @@ from wise_lra.configuration import CONFIGS, ConfigurationError, compose
 from wise_lra.results.lines import per_cent
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import Job, planned
+from wise_lra.runs.status import Status
 from wise_lra.runs.sweeper import EXTRA, LaunchingSweeper
 
 log = logging.getLogger(__name__)
@@ -77,10 +78,7 @@ class Search(LaunchingSweeper):
         study = studies.open_study(
             self.name, self.storage, space, self.settings["sampler"], self.settings["seed"], pruner
         )
-        self.data: dict[str, Any] = {}
-        (job,) = planned(
-            [space.fixed], self.here, self.data
-        )  # before jobs that would all want to make the data
+        (job,) = planned([space.fixed], self.here)  # prepares the data, once for all trials
         if job.problem:
             raise ConfigurationError(job.problem)
         studies.retry_dead_trials(study)
@@ -110,7 +108,7 @@ class Search(LaunchingSweeper):
             trial = ask(study, space.distributions)
             reference = f"+trial={{{where},id:{trial._trial_id},{rule}}}"
             try:
-                (job,) = planned([(*space.overrides(trial.params), reference)], self.here, self.data)
+                (job,) = planned([(*space.overrides(trial.params), reference)], self.here)
             except ConfigurationError as error:
                 trial.set_user_attr("reason", str(error))
                 study.tell(trial, state=TrialState.FAIL)
@@ -129,15 +127,15 @@ class Search(LaunchingSweeper):
         from wise_lra.runs.study import ACCURACY, heartbeat
 
         with heartbeat(study, wave.values()):
-            outcomes = self.launch(list(wave), min(trial.number for trial in wave.values()))
+            rows = self.launch(list(wave), min(trial.number for trial in wave.values()))
         reasons = []
         for job, trial in wave.items():
-            outcome, attributes = outcomes[job], study.trials[trial.number].user_attrs
-            if outcome.status:
-                reasons.append(outcome.reason)
-                trial.set_user_attr("reason", outcome.reason)
+            row, attributes = rows[job], study.trials[trial.number].user_attrs
+            if row.status != Status.DONE:
+                reasons.append(row.reason)
+                trial.set_user_attr("reason", row.reason)
                 study.tell(trial, state=TrialState.FAIL)
-                log.info("trial %s: %s", trial.number, outcome.reason)
+                log.info("trial %s: %s", trial.number, row.reason)
             elif (accuracy := attributes.get(ACCURACY)) is None:
                 study.tell(trial, state=TrialState.PRUNED)
                 log.info("trial %s: given up by the pruner", trial.number)

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Group
 from rich.table import Table
@@ -59,29 +59,34 @@ class Progress:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Return the progress of a run folder, the defaults where the file is absent or unreadable."""
+        """Return the progress of a run folder; a value that is absent or cannot be right has its default."""
         try:
             found = read_json(folder / PROGRESS, "progress")
         except (OSError, ValueError):
             return cls()
-        phase = found.get("phase")
-        return cls(
-            phase if isinstance(phase, str) and phase in PHASES else "start",
-            int(_number(found.get("step")) or 0),
-            int(_number(found.get("steps")) or 0),
-            *(_number(found.get(name)) for name in ("loss", "accuracy", "seconds", "seconds_left")),
-        )
+        valid = {
+            name: float(value)
+            for name, value in found.items()
+            if type(value) in (int, float) and abs(value) < 2**63
+        }
+        phase = found["phase"] if found.get("phase") in PHASES else "start"
+        step, steps = (int(valid.get(name, 0)) for name in ("step", "steps"))
+        return cls(phase, step, steps, *map(valid.get, ("loss", "accuracy", "seconds", "seconds_left")))
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A row of the table of runs: status, record, progress and the reason of a failure."""
+    """A row of the table of runs: status, record, progress and the reason of a failure.
+
+    `exit_status` is that of its process, minus a signal's number, where one has just ended.
+    """
 
     key: RunKey
     status: Status
     record: Record | None = None
     progress: Progress = field(default_factory=Progress)
     reason: str = ""
+    exit_status: int = 0
 
 
 def status_of(key: RunKey, records: Path, runs: Path) -> RunStatus:
@@ -140,17 +145,25 @@ def record_failure(folder: Path, reason: str, status: int | None, command: Seque
     write_text(folder / FAILED, json.dumps(facts, indent=1) + "\n")
 
 
-def counted(rows: Iterable[RunStatus]) -> str:
-    """Return "20 cells: 12 done · 1 failed · 7 missing"."""
-    counts = Counter(row.status for row in rows)
-    return f"{counts.total()} cells: " + " · ".join(f"{counts[status]} {status}" for status in Status)
-
-
 def table(title: str, rows: Sequence[RunStatus], settings: Mapping[RunKey, str] | None = None) -> Group:
     """Return what rich prints: a line a run, the counts, and the reason of each failure.
 
     `settings` are shown beside the name, where the name alone does not tell what a run changes.
     """
+    counts = Counter(row.status for row in rows)
+    counted = f"{counts.total()} cells: " + " · ".join(f"{counts[status]} {status}" for status in Status)
+    reasons = [
+        Text.assemble((f"failed  {row.key}: ", "red"), row.reason)
+        for row in rows
+        if row.status == Status.FAILED
+    ]
+    return Group(lines(rows, title, settings), Text(counted), *reasons)
+
+
+def lines(
+    rows: Sequence[RunStatus], title: str | None = None, settings: Mapping[RunKey, str] | None = None
+) -> Table:
+    """Return a line for each run, without counts and reasons."""
     settings = settings if settings and any(settings.values()) else {}
     shown = Table(title=title, title_justify="left")
     for head in ("cell", *(["setting"] if settings else []), "status"):
@@ -159,29 +172,23 @@ def table(title: str, rows: Sequence[RunStatus], settings: Mapping[RunKey, str] 
         shown.add_column(head, justify="right")
     for row in rows:
         setting = [Text(settings.get(row.key, ""))] if settings else []
-        shown.add_row(str(row.key), *setting, _status(row), *_numbers(row))
-    reasons = [
-        Text.assemble((f"failed  {row.key}: ", "red"), row.reason)
-        for row in rows
-        if row.status == Status.FAILED
-    ]
-    return Group(shown, Text(counted(rows)), *reasons)
+        shown.add_row(Text(str(row.key)), *setting, Text(_state(row), STYLES[row.status]), *_numbers(row))
+    return shown
 
 
-def _status(row: RunStatus) -> Text:
-    begun = row.status in (Status.RUNNING, Status.STOPPED)
-    return Text(f"{row.status} {100 * row.progress.share:.0f} %" if begun else row.status, STYLES[row.status])
+def _state(row: RunStatus) -> str:
+    if row.status not in (Status.RUNNING, Status.STOPPED):
+        return row.status
+    loss = "" if row.progress.loss is None else f", loss {row.progress.loss:.3f}"
+    return f"{row.status} {100 * row.progress.share:.0f} %{loss}"
 
 
 def _numbers(row: RunStatus) -> list[str]:
     record, progress = row.record, row.progress
-    if record is None:
-        validation = "" if progress.accuracy is None else per_cent(progress.accuracy)
-        return [validation, "", f"{progress.step:,}" if progress.steps else "", ""]
-    accuracies = [per_cent(record.metrics[f"{split}_accuracy"]) for split in ("validation", "test")]
-    return [*accuracies, f"{record.steps:,}", clock(record.seconds["total"])]
-
-
-def _number(value: Any) -> float | None:
-    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63
-    return float(value) if valid else None
+    if record:
+        accuracies = [per_cent(record.metrics[f"{split}_accuracy"]) for split in ("validation", "test")]
+        return [*accuracies, f"{record.steps:,}", clock(record.seconds["total"])]
+    validation = "" if progress.accuracy is None else per_cent(progress.accuracy)
+    left = row.status == Status.RUNNING and progress.seconds_left is not None
+    steps = f"{progress.step:,}" if progress.steps else ""
+    return [validation, "", steps, f"{clock(progress.seconds_left)} left" if left else ""]
