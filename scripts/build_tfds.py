@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line
 

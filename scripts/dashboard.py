@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from wise_lra.configuration import wandb_project
+from wise_lra.config import wandb_project
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped

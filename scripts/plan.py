@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label

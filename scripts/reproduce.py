@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from wise_lra.configuration import options as known
-from wise_lra.configuration import purpose
+from wise_lra.config import options as known
+from wise_lra.config import purpose
 from wise_lra.results.reading import one_line
 from wise_lra.runs.reproduce import expect_settings, reproduce
 from wise_lra.runs.selection import Selection, jobs, preset_for, quoted

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wise_lra.configuration import options as known
+from wise_lra.config import options as known
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import SLUG, read_all
 from wise_lra.runs.key import RunKey, on_disk, variants_on_disk

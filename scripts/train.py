@@ -34,7 +34,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose, opened, options
+from wise_lra.config import CONFIGS, ConfigurationError, compose, opened, options
 from wise_lra.results.reading import Printable, one_line
 from wise_lra.runs.job import OUT_OF_TIME, Outcome
 
@@ -157,7 +157,7 @@ def hydra_main() -> int:
 
     @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
     def job(cfg: DictConfig) -> Outcome:
-        from wise_lra.configuration import check
+        from wise_lra.config import check
 
         alone = HydraConfig.get().mode != RunMode.MULTIRUN
         check(cfg)

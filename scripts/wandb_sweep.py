@@ -23,7 +23,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, options, wandb_mode, wandb_project
+from wise_lra.config import CONFIGS, ConfigurationError, options, wandb_mode, wandb_project
 from wise_lra.loggers import offline_reason
 from wise_lra.results.atomic import write_text
 from wise_lra.results.reading import one_line

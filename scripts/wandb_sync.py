@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wise_lra.configuration import ConfigurationError, wandb_mode
+from wise_lra.config import ConfigurationError, wandb_mode
 from wise_lra.loggers import UNSENT, offline_reason
 from wise_lra.results.reading import one_line
 from wise_lra.runs.lock import holder

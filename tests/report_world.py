@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from test_results_record import changed, make
 
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.data.packed import pack
 from wise_lra.data.task import Example, Task
 from wise_lra.data.text import encode

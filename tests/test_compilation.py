@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from wise_lra.compilation import compile_in_place
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.experiment import build_model
 from wise_lra.results.record import read_all
 

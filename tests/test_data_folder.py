@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.data.packed import PackedSplit, pack
 from wise_lra.data.task import SPLITS, Example, Task
 from wise_lra.experiment import Refused, open_run

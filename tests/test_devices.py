@@ -14,7 +14,7 @@ from test_training import command, folder, recipe, train, wait_for
 from torch import nn
 
 from wise_lra import find_batch, processes
-from wise_lra.configuration import ConfigurationError, compose
+from wise_lra.config import ConfigurationError, compose
 from wise_lra.data.samplers import InOrder, Pieces, TrainingOrder
 from wise_lra.results.record import read_all
 from wise_lra.training import Training

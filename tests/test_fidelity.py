@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from wise_lra.configuration import CONFIGS, compose
+from wise_lra.config import CONFIGS, compose
 from wise_lra.mixers import SoftmaxAttention, WaveletSpace
 from wise_lra.model import BlockForm, Classifier, classifier
 from wise_lra.wavelets import DirectBank, OrthogonalBank

@@ -23,7 +23,7 @@ import pytest
 from test_training import ROOT, command, folder, lasting, train
 
 from wise_lra import loggers
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.results.record import read_all
 from wise_lra.run import recorded_config
 

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wise_lra.configuration import compose, options
+from wise_lra.config import compose, options
 
 ATTENTIONS = [name for name in options("attention") if name != "none"]
 HOLDING = [name for name in options("backbone") if not name.startswith("fnet")]

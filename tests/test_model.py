@@ -8,7 +8,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from wise_lra.configuration import compose, options
+from wise_lra.config import compose, options
 from wise_lra.data.packed import PackedSplit, pack
 from wise_lra.data.task import SPLITS, Example
 from wise_lra.mixers import FourierMixer

@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_results_record import make
 
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.find_batch import seconds_an_example
 from wise_lra.runs.key import grid
 from wise_lra.runs.plan import clock_time, forecast, recorded, seconds_of

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from wise_lra.callbacks import WaveletPictures
-from wise_lra.configuration import ConfigurationError, compose
+from wise_lra.config import ConfigurationError, compose
 from wise_lra.experiment import build_model
 from wise_lra.plots.measure import Bank, banks, energies, errors, functions, responses
 from wise_lra.run import recorded_config
@@ -188,7 +188,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path, script: Callable[..., tup
     for arguments, said in (
         ((tmp_path / "nothing",), "config.json is missing"),
         ((trained(tmp_path, "vanilla"),), "backbone=vanilla has no wavelets"),
-        (("--wavelet", "nosuch", "--out", tmp_path), "unknown wavelet 'nosuch'"),
+        (("--wavelet", "nosuch", "--out", tmp_path), "wavelet='nosuch'"),
     ):
         status, error = script(*arguments)
         assert status == 1

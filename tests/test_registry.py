@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from test_results_record import make
 
-from wise_lra.configuration import compose, options
+from wise_lra.config import compose, options
 from wise_lra.plots.draw import learning_curves
 from wise_lra.registry import ATTENTIONS, BACKBONES, NONE, TASKS, Backbone
 from wise_lra.results.published import read_published

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from test_training import command, folder
 
-from wise_lra import configuration
-from wise_lra.configuration import ConfigurationError, compose, options
+from wise_lra import config
+from wise_lra.config import ConfigurationError, compose, options
 from wise_lra.data import datamodule
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Task
@@ -289,9 +289,9 @@ def test_a_search_writes_no_record_and_its_best_is_an_experiment(
     study = optuna.load_study(study_name="tiny", storage=storage_of(tmp_path / "tiny.db"))
     assert len(study.trials) == 2
 
-    configs = Path(shutil.copytree(configuration.CONFIGS, tmp_path / "configs"))
+    configs = Path(shutil.copytree(config.CONFIGS, tmp_path / "configs"))
     shutil.copy(tmp_path / "tiny.yaml", configs / "experiment" / "tiny.yaml")
-    monkeypatch.setattr(configuration, "CONFIGS", configs)
+    monkeypatch.setattr(config, "CONFIGS", configs)
     cfg = compose(["experiment=tiny"])
     assert cfg.recipe.lr == study.best_params["recipe.lr"]
     assert cfg.found.trial == study.best_trial.number

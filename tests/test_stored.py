@@ -17,7 +17,7 @@ import torch
 from test_evaluate_questions import run_of
 from test_results_record import make
 
-from wise_lra.configuration import ConfigurationError, compose, options
+from wise_lra.config import ConfigurationError, compose, options
 from wise_lra.evaluation import built, load
 from wise_lra.run import recorded_config
 from wise_lra.stored import stored

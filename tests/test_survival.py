@@ -26,7 +26,7 @@ from test_training import ROOT, SMALL, command, folder, lasting, train, wait_for
 
 from wise_lra import checkpoints, experiment
 from wise_lra.checkpoints import BEST, LAST, PREVIOUS, SafeCheckpoints, newest
-from wise_lra.configuration import compose
+from wise_lra.config import compose
 from wise_lra.results import atomic
 from wise_lra.results.record import read_all
 from wise_lra.stopping import OutOfTime

@@ -455,7 +455,7 @@ def test_sums_in_float32_under_autocast() -> None:
         (lambda: max_level(0, 4), ValueError, "length=0"),
         (lambda: max_level(20, 1), ValueError, "taps=1"),
         (lambda: quadrature_mirror(torch.tensor(1.0)), ValueError, "dec_lo"),
-        (lambda: daubechies(7), ValueError, "taps is 7"),
+        (lambda: daubechies(7), ValueError, "taps=7"),
         (lambda: daubechies(258), ValueError, "258"),
         (lambda: orthogonal_filter(torch.ones(4)), ValueError, "angles"),
         (lambda: filter_bank("db0"), ValueError, "db0"),

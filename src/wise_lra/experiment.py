@@ -16,7 +16,7 @@ from pytorch_lightning import Callback
 
 from wise_lra import find_batch, processes
 from wise_lra.checkpoints import BEST, begun, best, forget, unfit
-from wise_lra.configuration import CONFIGS, compose, plain_dict
+from wise_lra.config import CONFIGS, compose, plain_dict
 from wise_lra.data.packed import verify
 from wise_lra.data.prepare import prepare
 from wise_lra.data.task import SPLITS

@@ -19,7 +19,7 @@ from wise_lra.allocator import keep_freed_memory
 from wise_lra.callbacks import GradientNorms, History, TestPredictions, WaveletPictures
 from wise_lra.checkpoints import SafeCheckpoints, Saving
 from wise_lra.compilation import compile_in_place
-from wise_lra.configuration import plain_dict
+from wise_lra.config import plain_dict
 from wise_lra.data.datamodule import DataModule
 from wise_lra.data.task import SPLITS
 from wise_lra.loggers import csv_logger, finish, wandb_logger

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
-from wise_lra.configuration import wandb_mode, wandb_project
+from wise_lra.config import wandb_mode, wandb_project
 from wise_lra.results import spreadsheet, tables
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line

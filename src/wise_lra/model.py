@@ -135,7 +135,7 @@ class Encoder(nn.Module):
         vocabulary, length, d_model, positions: see `Embedding`. mlp_dim, dropout, block: see `Block`.
 
     Raises:
-        ValueError: an unknown ``pool``, ``depth`` below 1, or what the mixer cannot be built for.
+        ValueError: an unknown ``pool``, a size or dropout out of range, or what the mixer refuses.
     """
 
     def __init__(
@@ -154,10 +154,12 @@ class Encoder(nn.Module):
         super().__init__()
         if pool not in ("cls", "mean"):
             raise ValueError(f"model.pool={pool!r}: expected 'cls' or 'mean'")
-        if depth < 1:
-            raise ValueError(f"model.depth={depth}: expected at least 1")
-        self.pool, self.d_model = pool, d_model
-        cls = pool == "cls"
+        for name, size in {"d_model": d_model, "depth": depth, "mlp_dim": mlp_dim}.items():
+            if size < 1:
+                raise ValueError(f"model.{name}={size}: expected at least 1")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"model.dropout={dropout}: expected a probability in [0, 1)")
+        self.pool, self.d_model, cls = pool, d_model, pool == "cls"
         self.embedding = Embedding(vocabulary, length, d_model, positions, cls, dropout, norm=block == "fnet")
         self.blocks = nn.ModuleList(
             Block(d_model, length + cls, mlp_dim, mixer, dropout, block) for _ in range(depth)

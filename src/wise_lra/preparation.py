@@ -7,7 +7,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from wise_lra.configuration import ConfigurationError, compose, plain_dict
+from wise_lra.config import ConfigurationError, compose, plain_dict
 from wise_lra.data.source import allowed
 
 

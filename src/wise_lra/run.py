@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from wise_lra.configuration import compose, plain_dict
+from wise_lra.config import compose, plain_dict
 from wise_lra.results.columns import BLACK_IS_PADDING
 from wise_lra.runs.key import RunKey
 

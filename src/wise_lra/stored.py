@@ -7,19 +7,25 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from wise_lra.checks import WHOLE, ConfigurationError, at, bind, expect_node, expect_whole, nodes
+from wise_lra.checks import (
+    WHOLE,
+    WHOLE_OR_NULL,
+    ConfigurationError,
+    at,
+    bind,
+    expect_node,
+    expect_whole,
+    nodes,
+)
 
 _DEEPEST = 20  # levels of a stored configuration
 
 
 def stored(config: Any, file: Path | str, only: str = "") -> DictConfig:
-    """Return the configuration that a record or a run's config.json holds, checked: `file` may be anybody's.
+    """Return the configuration that a record or a run's config.json holds, checked: anybody may have written it.
 
-    It holds plain values, and where a node names its constructor, one that `checks.bind` allows, with arguments of
-    the types that it takes. Nothing is imported or resolved before all of it is checked. `only` asks for one node,
-    as "task".
-
-    Raises ConfigurationError naming file and key.
+    It holds plain values, and nodes with the constructors that `bind` allows. Nothing is instantiated or resolved
+    before all of it is checked. `only` takes one node, as "task". Raises ConfigurationError naming file and key.
     """
     try:
         _expect_plain(config)
@@ -48,7 +54,7 @@ def _check_facts(config: dict[str, Any]) -> None:
             raise ConfigurationError(f"{key}={value}: expected a name")
     for key in ("seed", "data.validation_examples", "data.test_examples", "data.buckets"):
         if key != "data.buckets" or "buckets" in config["data"]:  # old records have none
-            expect_whole(key, at(config, key), *WHOLE[key])
+            expect_whole(key, at(config, key), *(WHOLE | WHOLE_OR_NULL)[key], null=key in WHOLE_OR_NULL)
 
 
 def _expect_plain(config: Any) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.benchmark import timer
 
 from wise_lra import experiment
-from wise_lra.configuration import compose, options
+from wise_lra.config import compose, options
 from wise_lra.data import listops, pathfinder
 from wise_lra.data.made import kind
 from wise_lra.experiment import build_model

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from wise_lra.configuration import plain_dict
+from wise_lra.config import plain_dict
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 from wise_lra.results.reading import one_line
 from wise_lra.results.record import Record

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wise_lra.bars import bars
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose, plain_dict
+from wise_lra.config import CONFIGS, ConfigurationError, compose, plain_dict
 from wise_lra.run import Run
 from wise_lra.runs.key import RunKey
 from wise_lra.runs.lock import holder

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wise_lra.checks import expect_whole
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose
+from wise_lra.config import CONFIGS, ConfigurationError, compose
 from wise_lra.results.lines import per_cent
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import Job, planned

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from wise_lra.configuration import options
+from wise_lra.config import options
 from wise_lra.registry import BACKBONES, NONE, SOFTMAX, TASKS
 from wise_lra.runs.key import RunKey, grid
 

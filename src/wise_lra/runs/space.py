@@ -17,7 +17,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, compose
+from wise_lra.config import CONFIGS, ConfigurationError, compose
 
 Values = Mapping[str, Any]
 

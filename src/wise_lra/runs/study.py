@@ -16,7 +16,7 @@ from optuna.storages._heartbeat import HeartbeatThread
 from optuna.trial import TrialState
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from wise_lra.configuration import CONFIGS, ConfigurationError
+from wise_lra.config import CONFIGS, ConfigurationError
 from wise_lra.results.atomic import write_text
 from wise_lra.runs.space import Space, is_science
 from wise_lra.stopping import GivenUp

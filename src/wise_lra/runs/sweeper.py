@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
-from wise_lra.configuration import CONFIGS, ConfigurationError, options
+from wise_lra.config import CONFIGS, ConfigurationError, options
 from wise_lra.registry import BACKBONES
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import OUT_OF_TIME, Job, Outcome, planned

@@ -5,6 +5,7 @@ Names and orders are PyWavelets': ``dec_lo`` is convolved with the signal, ``rec
 
 import math
 import re
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
@@ -69,9 +70,10 @@ def _taps(wavelet: str | pywt.Wavelet) -> list[list[float]]:
         name = re.fullmatch(r"db([1-9]\d*)", str(wavelet))
         if name and 2 * int(name[1]) <= LONGEST_DAUBECHIES:
             return [taps.tolist() for taps in quadrature_mirror(daubechies(2 * int(name[1])))]
+        near = get_close_matches(str(wavelet), pywt.wavelist(kind="discrete"), n=1)
         raise ValueError(
-            f"unknown wavelet {wavelet!r}: expected one of pywt.wavelist(kind='discrete') "
-            f"or db1 to db{LONGEST_DAUBECHIES // 2}"
+            f"wavelet={wavelet!r}: expected one of pywt.wavelist(kind='discrete') or db1 to "
+            f"db{LONGEST_DAUBECHIES // 2}{'; did you mean ' * bool(near)}{'?'.join([*near, ''])}"
         ) from error
 
 
@@ -104,7 +106,7 @@ def daubechies(taps: int) -> Tensor:
         ValueError: ``taps`` is odd or outside 2 to 256.
     """
     if taps not in range(2, LONGEST_DAUBECHIES + 1, 2):
-        raise ValueError(f"taps is {taps}: expected an even number from 2 to {LONGEST_DAUBECHIES}")
+        raise ValueError(f"taps={taps}: expected an even number from 2 to {LONGEST_DAUBECHIES}")
     return torch.tensor(_daubechies(taps // 2), dtype=torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""Oracle: the hand-written list of choices and mistakes; a mistake must end in one line within two seconds."""
+"""Oracle: the hand-written list of choices and mistakes; a mistake must end in one line within three seconds."""
 
 import itertools
 import os
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from wise_lra import configuration, registry
-from wise_lra.configuration import (
+from wise_lra import config, registry
+from wise_lra.config import (
     CONFIGS,
     ConfigurationError,
     check,
@@ -26,7 +26,6 @@ from wise_lra.configuration import (
     wandb_project,
 )
 from wise_lra.registry import TASKS
-from wise_lra.signatures import parameters
 
 ROOT = Path(__file__).parents[1]
 ATTENTIONS = [name for name in options("attention") if name != "none"]
@@ -123,16 +122,16 @@ MISTAKES = [
     (["wavelet.level=9"], "wavelet.level=9", "expected 1 to"),
     (["wavelet.taps=7"], "wavelet.taps=7", "even"),
     (["backbone=wise_fixed", "wavelet.name=bd4"], "wavelet.name=bd4", "db4"),
-    (["heads.number=3"], "heads.number=3", "divisor"),
+    (["heads.number=3"], "heads.number=3", "heads.qkv_dim=64"),
     (["preset=lra", "heads.number=512"], "heads.number=512", "256"),
     (["heads.dropout=1.5"], "heads.dropout=1.5", "[0, 1)"),
-    (["attention=linformer", "attention.mixer.rank=0"], "attention.mixer.rank=0", "1 or more"),
-    (["attention=performer_favor", "attention.mixer.features=0"], "attention.mixer.features=0", "1 or more"),
+    (["attention=linformer", "attention.mixer.rank=0"], "attention.mixer.rank=0", "positive integer"),
+    (["attention=performer_favor", "attention.mixer.features=0"], "attention.mixer.features=0", "positive integer"),
     (["attention=longformer", "attention.mixer.window=7"], "attention.mixer.window=7", "even"),
-    (["backbone=wise_lifting", "backbone.mixer.bank.taps=0"], "backbone.mixer.bank.taps=0", "1 or more"),
+    (["backbone=wise_lifting", "backbone.mixer.bank.taps=0"], "backbone.mixer.bank.taps=0", "at least 1"),
     (["backbone=wise_lifting", "task.length=16", "wavelet.level=5"], "data.buckets=4", "expected 1 to 3"),
-    (["data.buckets=1", "backbone=wise_lifting", "task.length=8", "wavelet.level=5"], "5: too", "1 to 4"),
-    (["data.buckets=0"], "data.buckets=0", "1 or more"),
+    (["data.buckets=1", "backbone=wise_lifting", "task.length=8", "wavelet.level=5"], "wavelet.level=5", "1 to 4"),
+    (["data.buckets=0"], "data.buckets=0", "1 to "),
     (["task=text", "data.buckets=513"], "data.buckets=513", "task.length=512"),
     (["model.pool=max"], "model.pool=max", "mean"),
     (["model.dropout=1.5"], "model.dropout=1.5", "[0, 1)"),
@@ -144,15 +143,15 @@ MISTAKES = [
     (["data.stadin.train=5"], "data.stadin.train=5", "data.standin"),
     (["trainer.accelerator=tpu"], "trainer.accelerator=tpu", "gpu"),
     (["seed=x"], "seed=x", "whole number"),
-    (["recipe.steps=0"], "recipe.steps=0", "1 or more"),
-    (["cluster.minutes=0"], "cluster.minutes=0", "1 or more"),
+    (["recipe.steps=0"], "recipe.steps=0", "at least 1"),
+    (["cluster.minutes=0"], "cluster.minutes=0", "1 to "),
     (["recipe.lr=0"], "recipe.lr=0", "above 0"),
     (["recipe.lr=1e400"], "recipe.lr=inf", "1e38"),
-    (["recipe.clip=-1"], "recipe.clip=-1", "or null"),
-    (["recipe.weight_decay=-0.1"], "recipe.weight_decay=-0.1", "0 or more"),
+    (["recipe.clip=-1"], "recipe.clip=-1", "0 to "),
+    (["recipe.weight_decay=-0.1"], "recipe.weight_decay=-0.1", "0 to "),
     (["seed=9223372036854775808"], "seed=9223372036854775808", "0 to 4294967295"),
     (["data.seed=4294967296"], "data.seed=4294967296", "0 to 4294967295"),
-    (["task.length=1000000000"], "task.length=1000000000", "16777216"),
+    (["task.length=1000000000"], "task.length=1000000000", "weights"),
     (["model.d_model=65536", "heads.qkv_dim=65536"], "model.d_model=65536", "weights"),
     (["model.depth=1024", "model.d_model=8192"], "model.depth=1024", "weights"),
     (['trainer.max_time="99999999999:00:00:00"'], "trainer.max_time=99999999999", "DD:HH:MM:SS"),
@@ -259,10 +258,10 @@ def test_an_experiment_of_somebody_elses_is_settings_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: str
 ) -> None:
     monkeypatch.setenv("SECRET", "do-not-show")
-    monkeypatch.setattr(configuration, "CONFIGS", tmp_path / "configs")
-    shutil.copytree(CONFIGS, configuration.CONFIGS)
-    (configuration.CONFIGS / "experiment").mkdir(exist_ok=True)
-    (configuration.CONFIGS / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{text}\n")
+    monkeypatch.setattr(config, "CONFIGS", tmp_path / "configs")
+    shutil.copytree(CONFIGS, config.CONFIGS)
+    (config.CONFIGS / "experiment").mkdir(exist_ok=True)
+    (config.CONFIGS / "experiment" / "evil.yaml").write_text(f"# @package _global_\n{text}\n")
     for override in ("experiment=evil", "+experiment=[evil]"):
         with pytest.raises(ConfigurationError) as caught:
             compose([override])
@@ -301,7 +300,7 @@ def test_a_mistake_ends_train_at_once(override: str, tmp_path: Path) -> None:
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
     end = os.times()  # of the processor: on a busy machine the wall clock tells of others
-    assert end.children_user + end.children_system - begin.children_user - begin.children_system < 2
+    assert end.children_user + end.children_system - begin.children_user - begin.children_system < 3
 
 
 def test_help_names_every_option() -> None:
@@ -311,21 +310,3 @@ def test_help_names_every_option() -> None:
     for group in ("task", "backbone", "attention", "preset", "trainer", "logger"):
         for option in options(group):
             assert option in done.stdout, (group, option)
-
-
-def test_signatures_read_from_source_equal_those_of_python() -> None:
-    import inspect
-
-    from hydra.utils import get_object
-
-    targets = {"wise_lra.model.classifier", "wise_lra.training.Recipe", "wise_lra.data.task.Task"}
-    for file in CONFIGS.rglob("*.yaml"):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if "_target_: wise_lra." in line:  # not the plug-ins of Hydra, which Hydra makes
-                targets.add(line.split("_target_:")[1].strip())
-    for target in targets:
-        expected = inspect.signature(get_object(target)).parameters
-        found = parameters(target)
-        assert list(found) == list(expected), target
-        for name, parameter in expected.items():
-            assert found[name].required == (parameter.default is parameter.empty), (target, name)
