@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -56,8 +56,7 @@ class ConfigurationError(ValueError):
 
 def check(cfg: DictConfig) -> None:
     """Raise ConfigurationError if no run of this configuration could be built. Imports torch, not Lightning."""
-    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
+    plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
     try:
         _check_attention(plain)
         _check_settings(plain)
@@ -158,7 +157,7 @@ def expect_whole(key: str, value: Any, least: int, most: int, null: bool = False
 
 @cache
 def _types(constructor: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)  # type: ignore[misc]
+    return get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
 
 
 def _mismatch(annotation: Any, value: Any) -> str:
@@ -272,13 +271,13 @@ def _with_users_keys(message: str, cfg: DictConfig) -> str:
     The node of the constructor takes its arguments from other keys, as `heads: ${heads.number}`.
     """
     for path, node in nodes(OmegaConf.to_container(cfg)):
-        for name in node.keys() - {"_target_", "_partial_", *_FACTORIES}:
+        for name in [name for name in node if name not in ("_target_", "_partial_", *_FACTORIES)]:
             key, value = f"{path}.{name}", OmegaConf.select(cfg, f"{path}.{name}")
             source = re.fullmatch(r"\$\{([\w.]+)\}", str(node[name]))
-            names = [key] if path == "model" else [key, name]
+            users = f"{source[1] if source else key}={value}".replace("\\", r"\\")
+            names = [key, name] if path.rpartition(".")[2] in _FACTORIES else [key]
             for said in (f"{one}={text}" for one in names for text in (repr(value), value)):
-                users = f"{source[1] if source else key}={value}"
-                message = re.sub(rf"(?<![\w.]){re.escape(said)}(?!\w)", lambda _, users=users: users, message)
+                message = re.sub(rf"(?<![\w.]){re.escape(said)}(?!\w)", users, message)
     return message
 
 
