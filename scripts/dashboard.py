@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from wise_lra.config import wandb_project
+from wise_lra.registry import PRESETS
 from wise_lra.results.atomic import write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
-from wise_lra.results.tables import PRESETS, build
+from wise_lra.results.tables import build
 
 
 def main() -> int:

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from wise_lra.results import markdown
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.results.tables import build_all
+from wise_lra.results.text import changes
 
 CHANGED = 4  # presets with changed settings that are shown where there is no other
 COLOURS = 128  # of a picture: a third of the bytes, and no eye tells
@@ -93,10 +93,9 @@ def build(options: argparse.Namespace, faults: list[str]) -> int:
         raise ValueError(f"--preset {options.preset}: expected one that has records: {', '.join(known)}")
     true = [table for table in built if not table.changed] or built[:CHANGED]
     shown = [table for table in built if table.preset == options.preset] or true
-    sections = [page.section(table, saved, options.data) for table in shown if saved]
-    faults += [fault for section in sections for fault in section["faults"]]
-    documents = [*filter(None, ["\n\n".join(markdown.changes(built))]), page.published(numbers)]
-    text = page.render(sections, saved, documents, options.wandb)
+    parts = [page.part(table, saved, options.data) for table in shown if saved]
+    faults += [fault for part in parts for fault in part["faults"]]
+    text = page.render(parts, saved, [*changes(built), page.published(numbers)], options.wandb)
     write_text(options.out, text)
     return len(text.encode("utf-8"))
 

@@ -14,6 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from wise_lra.registry import PRESETS
 from wise_lra.results import latex, markdown, spreadsheet, tables
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import Numbers, read_published
@@ -33,7 +34,7 @@ def main() -> int:
         if options.check:
             return check(front(read_all(options.reference), numbers, options.reference, options.readme))
         records = read_all(options.records, None if options.adopt else faults)
-        known = dict.fromkeys((*tables.PRESETS, *(record.preset for record in records)))
+        known = dict.fromkeys((*PRESETS, *(record.preset for record in records)))
         if options.preset and options.preset not in known:
             raise ValueError(
                 f"--preset {options.preset}: no records of it under {options.records}; "
@@ -47,7 +48,7 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"tables: {one_line(error)}", file=sys.stderr)
         return 2
-    presets = (options.preset,) if options.preset else tables.PRESETS
+    presets = (options.preset,) if options.preset else PRESETS
     shown = [record for record in records if record.preset in presets]
     show(shown, numbers)
     if not shown:
@@ -104,7 +105,7 @@ def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path
             from wise_lra.plots.draw import learning_curves, svg  # here: it imports matplotlib
 
             files[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
-            details = [markdown.comparison(table), *markdown.details(table)]
+            details = [*markdown.full(table)]
     results = readme.parent / "docs" / "results.md"
     blocks = {readme: markdown.block(shown, link), results: "\n\n".join(details)}
     for file in (readme, *([results] if results.exists() else [])):
@@ -121,7 +122,7 @@ def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) 
     The new reference is written whole beside the old one, then takes its name: if a write fails, the old one stays.
     Raises ValueError or OSError.
     """
-    own = [record for record in records if record.preset in tables.PRESETS]
+    own = [record for record in records if record.preset in PRESETS]
     if dirty := [record for record in own if record.dirty]:
         print(f"note: {len(dirty)} records were made with uncommitted changes", file=sys.stderr)
     reference = options.reference
@@ -171,7 +172,7 @@ def show(records: list[Record], numbers: Numbers) -> None:
     """Print the tables, as wide as the terminal; wide enough for whole lines where there is none."""
     from rich.console import Console
 
-    from wise_lra.results.terminal import drawn
+    from wise_lra.results.text import drawn
 
     console = Console(width=None if sys.stdout.isatty() else 180)
     for table in tables.build_all(records, numbers):

@@ -21,13 +21,12 @@ from wise_lra.registry import BACKBONES, Backbone
 from wise_lra.report import series
 from wise_lra.report.charts import specifications
 from wise_lra.report.page import render
-from wise_lra.report.prose import html as prose
 from wise_lra.report.runs import Run, compared, confusion, disputes, read_runs
-from wise_lra.results.lines import lines
 from wise_lra.results.predictions import Predictions
 from wise_lra.results.published import read_published
 from wise_lra.results.record import read_all
 from wise_lra.results.tables import build_all
+from wise_lra.results.text import Line, Section, lines, notes
 
 ROOT = Path(__file__).parents[1]
 RIGHT = {"a": [1, 1, 1, 0, 0], "b": [0, 1, 1, 1, 0], "c": [0, 0, 1, 1, 0]}  # model -> right on each example
@@ -70,7 +69,7 @@ def test_the_page_holds_every_line_of_the_tables(world: Path, page: Path) -> Non
                 assert f">{cell}<" in text
         for claim in table.claims:
             assert f">{claim.verdict}<" in text
-        for note in table.notes:
+        for note in notes(table):
             assert note in text
 
 
@@ -267,15 +266,18 @@ def test_bands_and_fronts_by_hand() -> None:
     }
 
 
-def test_prose_is_readable_by_all() -> None:
-    text, headings = prose(
-        "### A &lt;b&gt;\n\n|  | x |\n| --- | ---: |\n| one | holds |\n| two | FAIL \\[1\\] |", "q", "c"
+def test_a_table_is_readable_by_all() -> None:
+    rows = [Line("one", ["holds", "1"], [False, True]), Line("published", ["FAIL [1]", "<b>"])]
+    text = render([], [], [Section("A <b>", "see `make data`", ["", "x", "y"], rows, ["an item"])], "")
+    text = text[text.index('<section aria-labelledby="a-b"') : text.index('<section aria-labelledby="runs"')]
+    assert '<h2 id="a-b">A &lt;b&gt;</h2>' in text
+    assert "<p>see <code>make data</code></p>" in text
+    assert '<th scope="col">x</th>' in text
+    assert (
+        '<tr><th scope="row">one</th><td class="verdict yes">holds</td><td class="best">1</td></tr>' in text
     )
-    assert headings == [("q-a-lt-b-gt", "A &lt;b&gt;")]
-    assert '<h3 id="q-a-lt-b-gt">A &lt;b&gt;</h3>' in text
-    assert '<th scope="row">one</th>' in text
-    assert 'class="verdict yes">holds</td>' in text
-    assert 'class="fail">FAIL [1]</td>' in text
+    assert '<tr class="plain"><th scope="row">published</th><td class="fail">FAIL [1]</td>' in text
+    assert "<li>an item</li>" in text
     assert text.count("<caption") == text.count("<table") == 1
 
 

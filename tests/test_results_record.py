@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_json_is_plain_ordered_and_short() -> None:
 def test_a_record_is_never_replaced_unasked(tmp_path: Path) -> None:
     path = make().write(tmp_path)
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match=r"seed0\.json: a record of this run exists"):
+    with pytest.raises(FileExistsError, match=r"seed0\.json"):
         make(parameters=1).write(tmp_path)
     assert path.read_bytes() == before
     assert records.read(make(parameters=1).write(tmp_path, overwrite=True)).parameters == 1
@@ -134,8 +135,9 @@ def test_a_failed_write_leaves_the_old_file(
 
     monkeypatch.setattr(os, "fsync", full)
     for path in (old, new) if overwrite else (new,):
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(OSError, match=str(path)) as full_disk:
             write_text(path, "lost", overwrite)
+        assert full_disk.value.errno == errno.ENOSPC
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "kept")]
 
 
@@ -151,39 +153,37 @@ def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mo
     assert records.read(path) == make()
 
 
-BAD: list[tuple[dict[str, Any], str]] = [
-    ({"preset": "../quick"}, r"preset='\.\./quick': expected letters"),
-    ({"task": "text/imdb"}, "task='text/imdb'"),
-    ({"task": "text-easy"}, "task='text-easy': expected no hyphen"),
-    ({"variant": "stand in"}, "variant='stand in'"),
-    ({"backbone": ""}, "backbone=''"),
-    ({"attention": None}, "attention=None"),
-    ({"seed": -1}, "seed=-1: expected an integer, 0 or more"),
-    ({"seed": True}, "seed=True"),
-    ({"parameters": 1.5}, r"parameters=1\.5"),
-    ({"schema": 2}, "schema=2: expected 1"),
-    ({"comparable": "yes"}, "comparable='yes'"),
-    (changed("metrics", test_accuracy=64.27), r"metrics\.test_accuracy=64\.27: expected a share in \[0, 1\]"),
-    (changed("metrics", validation_accuracy=float("nan")), r"metrics\.validation_accuracy=None"),
-    (changed("metrics", test_examples=0), r"metrics\.test_examples=0"),
-    (changed("data", majority=-0.1), r"data\.majority=-0\.1"),
-    (changed("data", counts={"train": 1, "test": 1}), r"data\.counts\.validation=None"),
-    (changed("data", sha256=""), r"data\.sha256=''"),
-    (changed("budget", batch_size=0), r"budget\.batch_size=0"),
-    ({"metrics": {"test_accuracy": 0.5}}, "metrics=.* expected the key 'test_loss'"),
-    ({"tokens_per_second": float("inf")}, "tokens_per_second=None"),
-    ({"started": "31/01/2026"}, "started='31/01/2026': expected ISO 8601"),
-    ({"finished": "2026-01-31T12:00:00"}, "finished='2026-01-31T12:00:00'"),
-    ({"finished": "2026-01-31T12:00:00+01:00"}, "finished="),
-    ({"config": {"root": Path("x")}}, r"config\.root=.*expected what JSON can hold"),
-]
+BAD = {
+    "preset='../quick'": {"preset": "../quick"},
+    "task='text/imdb'": {"task": "text/imdb"},
+    "task='text-easy'": {"task": "text-easy"},  # a hyphen begins the variant in a path
+    "variant='stand in'": {"variant": "stand in"},
+    "backbone=''": {"backbone": ""},
+    "attention=None": {"attention": None},
+    "seed=-1": {"seed": -1},
+    "seed=True": {"seed": True},
+    "parameters=1.5": {"parameters": 1.5},
+    "schema=2": {"schema": 2},
+    "comparable='yes'": {"comparable": "yes"},
+    "metrics.test_accuracy=64.27": changed("metrics", test_accuracy=64.27),
+    "metrics.validation_accuracy=None": changed("metrics", validation_accuracy=float("nan")),
+    "metrics.test_examples=0": changed("metrics", test_examples=0),
+    "metrics.best_step": {"metrics": {"test_accuracy": 0.5}},
+    "data.majority=-0.1": changed("data", majority=-0.1),
+    "data.counts.validation": changed("data", counts={"train": 1, "test": 1}),
+    "data.sha256=''": changed("data", sha256=""),
+    "budget.batch_size=0": changed("budget", batch_size=0),
+    "tokens_per_second=None": {"tokens_per_second": float("inf")},
+    "started='31/01/2026'": {"started": "31/01/2026"},
+    "finished='2026-01-31T12:00:00'": {"finished": "2026-01-31T12:00:00"},
+    "finished='2026-01-31T12:00:00+01:00'": {"finished": "2026-01-31T12:00:00+01:00"},
+    "config.root=": {"config": {"root": Path("x")}},
+}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"), BAD, ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_bad_input_is_named(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises((ValueError, TypeError), match=message):
+@pytest.mark.parametrize(("named", "changes"), BAD.items(), ids=BAD)
+def test_bad_input_is_named(named: str, changes: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError), match=rf"^{re.escape(named)}"):
         make(**changes)
 
 
@@ -192,21 +192,21 @@ def _without(text: str, key: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("spoil", "named"),
     [
-        (lambda text: text[:200], "not a record"),
+        (lambda text: text[:200], "record"),
         (lambda text: "[]", "JSON object"),
-        (lambda text: text.replace('"schema": 1', '"schema": 9'), "schema=9: expected 1"),
+        (lambda text: text.replace('"schema": 1', '"schema": 9'), "schema=9"),
         (lambda text: _without(text, "schema"), "schema=None"),
-        (lambda text: _without(text, "device"), r"missing here: \['device'\]"),
-        (lambda text: text.replace('"device"', '"gadget"'), r"missing here: \['device'\]"),
-        (lambda text: text.replace('"seed": 0', '"seed": 7'), "holds the record of .*seed7.json"),
+        (lambda text: _without(text, "device"), "'device'"),
+        (lambda text: text.replace('"device"', '"gadget"'), "'device'"),
+        (lambda text: text.replace('"seed": 0', '"seed": 7'), "seed7.json"),
     ],
 )
-def test_a_bad_file_is_named(tmp_path: Path, spoil: Any, message: str) -> None:
+def test_a_bad_file_is_named(tmp_path: Path, spoil: Any, named: str) -> None:
     path = make().write(tmp_path)
     path.write_text(spoil(path.read_text()))
-    with pytest.raises(ValueError, match=rf"seed0\.json: .*{message}"):
+    with pytest.raises(ValueError, match=rf"^{path}: .*{named}"):
         records.read_all(tmp_path)
 
 
@@ -221,6 +221,18 @@ def spoiled(name: str, value: Any) -> str:
 
 
 SOUND = make().to_json()
+SPOILED: list[tuple[str, Any]] = [
+    *(
+        ("history", value)
+        for value in (5, [1], [{"step": "x"}], [{"loss": 1.0}], [{"step": 1, "train_loss": "x"}])
+    ),
+    *(("commit", value) for value in (5, "")),
+    *(("config", value) for value in ([], None)),
+    *(("peak_memory_bytes", value) for value in (-1, "1")),
+    *(("versions", []), ("wandb_id", 7), ("seconds.train", "1"), ("metrics.test_loss", "x")),
+    *(("metrics.best_step", None), ("budget.examples", "x"), ("data.counts", [1]), ("data.sha256", 1)),
+    *(("seed", 2**63), ("metrics.test_accuracy", True), ("preset", ["quick"]), ("device", {"a": 1})),
+]
 BAD_FILES: dict[str, str | bytes] = {
     "empty": "",
     "a list": "[]",
@@ -238,27 +250,7 @@ BAD_FILES: dict[str, str | bytes] = {
     "5,000 digits": SOUND.replace("123456", "1" * 5000),
     "400 digits": SOUND.replace("123456", "1" * 400),
     "a float of 400 digits": spoiled("tokens_per_second", 10**400),
-    **{
-        f"{name}={value!r}": spoiled(name, value)
-        for name, value in (
-            *(("history", 5), ("history", [1]), ("history", [{"step": "x"}]), ("history", [{"loss": 1.0}])),
-            *(
-                ("history", [{"step": 1, "train_loss": "low"}]),
-                ("commit", 5),
-                ("commit", ""),
-                ("versions", []),
-            ),
-            *(("config", []), ("config", None), ("wandb_id", 7), ("peak_memory_bytes", -1)),
-            *(("peak_memory_bytes", "1"), ("seconds.train", "1"), ("metrics.test_loss", "x")),
-            *(
-                ("metrics.best_step", None),
-                ("budget.examples", "x"),
-                ("data.counts", [1]),
-                ("data.sha256", 1),
-            ),
-            *(("seed", 2**63), ("metrics.test_accuracy", True), ("preset", ["quick"]), ("device", {"a": 1})),
-        )
-    },
+    **{f"{name}={value!r}": spoiled(name, value) for name, value in SPOILED},
 }
 
 
@@ -269,10 +261,10 @@ def test_one_bad_file_is_one_line_and_the_others_are_read(tmp_path: Path, conten
     faults: list[str] = []
     assert [record.path(tmp_path) for record in records.read_all(tmp_path, faults)] == [good]
     (fault,) = faults
-    assert fault.startswith(f"{bad}: not a record: ")
+    assert fault.startswith(f"{bad}: ")
     assert fault.isprintable()
     assert len(fault) < 1100
-    with pytest.raises(ValueError, match="not a record"):
+    with pytest.raises(ValueError, match=str(bad)):
         records.read_all(tmp_path)
 
 

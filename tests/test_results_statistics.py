@@ -1,5 +1,6 @@
 """Oracle: scipy.stats, textbook numbers worked by hand, and the printed tables of the papers."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from test_results_record import changed, make
 
 from wise_lra.registry import BACKBONES
 from wise_lra.results import statistics
-from wise_lra.results.published import Published, published, read_published
+from wise_lra.results.published import Published, read_published
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,8 +28,9 @@ def test_wilson_by_hand() -> None:
 
 def test_student_t_by_hand() -> None:
     # 0.60 0.62 0.64: mean 0.62, s = 0.02, t(2) = 4.30265, half-width 4.30265 * 0.02 / sqrt(3) = 0.049683
-    low, high = statistics.student_t([0.60, 0.62, 0.64])
-    assert (low, high) == pytest.approx((0.570317, 0.669683), abs=1e-6)
+    three, one = statistics.student_t([0.60, 0.62, 0.64]), statistics.student_t([0.60])
+    assert (three.low, three.high) == pytest.approx((0.570317, 0.669683), abs=1e-6)
+    assert (one.low, one.high, one.n) == (-math.inf, math.inf, 1)
 
 
 def cell(*accuracies: float, examples: int = 100) -> list:
@@ -70,7 +72,7 @@ def test_chance_is_what_the_lower_bound_does_not_leave() -> None:
 
 def test_published_numbers_are_the_printed_ones() -> None:
     numbers = read_published(ROOT / "results" / "published")
-    assert published(numbers, "vanilla", "softmax", "listops") == Published(0.3637, "lra-readme")
+    assert numbers["vanilla", "softmax", "listops"] == Published(0.3637, "lra-readme")
     assert numbers["vanilla", "linear", "image"] == Published(0.4234, "lra-readme"), (
         "not WavSpA's reprint, 42.32"
     )
@@ -82,8 +84,6 @@ def test_published_numbers_are_the_printed_ones() -> None:
     assert {backbone for backbone, _, _ in numbers} == {
         name for name, known in BACKBONES.items() if known.space
     }
-    assert published(numbers, "fnet", "none", "text") is None
-    assert published(numbers, "wise_fixed", "softmax", "text") is None
 
 
 HEADER = "source,model,space,listops,text,retrieval,image,pathfinder\n"
@@ -93,9 +93,9 @@ HEADER = "source,model,space,listops,text,retrieval,image,pathfinder\n"
     ("text", "message"),
     [
         (HEADER + "a-blog,Transformer,token,1,2,3,4,5\n", "line 2: source='a-blog'"),
-        (HEADER + "lra-readme,Transformer,token,1,2,3,4,500\n", "line 2: pathfinder=500: expected"),
+        (HEADER + "lra-readme,Transformer,token,1,2,3,4,500\n", "line 2: pathfinder=500"),
         (HEADER + "lra-readme,Transformer,token,1,2,3,4,FAIL\n", "line 2: .*FAIL"),
-        ("source,model\n", "columns .*'listops'.* are missing"),
+        ("source,model\n", "'listops'"),
     ],
 )
 def test_a_bad_published_line_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -17,7 +17,7 @@ from test_results_record import changed, make
 
 from wise_lra.registry import TASKS
 from wise_lra.results import latex, markdown, spreadsheet
-from wise_lra.results.lines import lines
+from wise_lra.results import text as plain
 from wise_lra.results.published import Published
 from wise_lra.results.record import Record
 from wise_lra.results.tables import Table, build, build_all
@@ -37,11 +37,11 @@ def five(accuracy: float, **changes: Any) -> list[Record]:
 
 def texts(table: Table) -> dict[str, tuple[str, ...]]:
     """Return the printed texts by label; published and difference are those of the last row that has them."""
-    return {line.label: line.texts for line in lines(table)}
+    return {line.label: tuple(line.texts) for line in plain.lines(table)}
 
 
 def notes(table: Table, word: str) -> list[str]:
-    return [note for note in table.notes if word in note]
+    return [note for note in plain.notes(table) if word in note]
 
 
 # vanilla: 70 % and 74 % on each task, mean 72, t(1) = 12.7062, s = 2.8284: half-width 25.41; on average five
@@ -78,7 +78,7 @@ def test_the_page_worked_by_hand() -> None:
 def test_the_number_of_seeds_stands_once_where_it_is_one() -> None:
     table = build([*five(0.70), *five(0.74, seed=1)], NUMBERS, "quick")
     assert texts(table)["vanilla"][0] == "72.00 ± 25.41"
-    assert "n=2 seeds in every cell" in table.notes[0]
+    assert notes(table, "n=2 seeds in every cell")
     assert page().seeds is None
 
 
@@ -197,7 +197,7 @@ def test_rows_by_attention_then_backbone() -> None:
 
 def test_no_records_gives_dashes_and_says_how_to_make_some() -> None:
     (table,) = build_all([], NUMBERS)
-    assert all(set(line.texts) == {"—"} for line in lines(table))
+    assert set(sum(texts(table).values(), ())) == {"—"}
     assert "make reproduce-lra" in markdown.page([table])
     assert "make reproduce-lra" in markdown.block([table], "TABLE.md")
     assert spreadsheet.to_csv([table]) == ",".join(spreadsheet.FIELDS) + "\n"

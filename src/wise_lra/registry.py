@@ -1,22 +1,35 @@
-"""The backbones, attentions and tasks that are known by name, in the order of a table's rows and columns.
+"""The table of methods and the table of tasks: names, order, and what is shown or compared of each.
 
-A new one needs an entry here beside its file in configs/: tables, claims, charts and published numbers read these.
+Configuration, tables, claims, charts, dashboards and published numbers read these. A new backbone, attention or
+task needs an entry here beside its file in configs/. The order is that of a table's rows and columns.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NONE = "none"
 """The attention of a backbone that holds none."""
 SOFTMAX = "softmax"
 """The attention that a row's name leaves out."""
+PRESETS = ("paper", "lra", "small", "quick")
+"""Largest first."""
+
+Method = tuple[str, str]
+"""A row of a table: backbone and attention."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """How a backbone is shown: its colours on a light page and on a dark one.
+    """How a backbone is shown and what it is compared with.
 
-    `space` is its name in results/published, "" where no number is printed. A `main` backbone has a row in every
-    table and a line in the learning curves.
+    Attributes:
+        light: its colour on a light page.
+        dark: its colour on a dark page.
+        space: its name in results/published, "" where no number is printed.
+        holds_attention: whether it takes one of ATTENTIONS.
+        main: whether it has a row in every table and a line in the learning curves.
+        wavelets: the wavelets in whose space the paper's claims are tested ("fixed"), "" for no claim.
+        fourier: the Fourier method that it is a form of ("fnet"); wavelet space is compared with the best form.
     """
 
     light: str
@@ -24,6 +37,8 @@ class Backbone:
     space: str = ""
     holds_attention: bool = True
     main: bool = False
+    wavelets: str = ""
+    fourier: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,13 +64,13 @@ class Task:
 # Okabe and Ito's colours, safe for the colour-blind, lightened for dark pages.
 BACKBONES = {
     "vanilla": Backbone("#4d5660", "#b9c2cc", space="token", main=True),
-    "fnet": Backbone("#c98500", "#f0b13c", holds_attention=False, main=True),
-    "fnet_prenorm": Backbone("#8f6a1a", "#d9c08a", holds_attention=False),
-    "wise_fixed": Backbone("#0072b2", "#58b4f0", main=True),
-    "wise_adaptive": Backbone("#c94f00", "#ff8b4d", space="adaptive", main=True),
+    "fnet": Backbone("#c98500", "#f0b13c", holds_attention=False, main=True, fourier="fnet"),
+    "fnet_prenorm": Backbone("#8f6a1a", "#d9c08a", holds_attention=False, fourier="fnet"),
+    "wise_fixed": Backbone("#0072b2", "#58b4f0", main=True, wavelets="fixed"),
+    "wise_adaptive": Backbone("#c94f00", "#ff8b4d", space="adaptive", main=True, wavelets="adaptive"),
     "wise_orthogonal": Backbone("#008a65", "#2fd1a2", space="orthogonal"),
     "wise_lifting": Backbone("#b3558a", "#e79bc6", space="lifting"),
-    "fourier_attention": Backbone("#857a00", "#e2d64a"),
+    "fourier_attention": Backbone("#857a00", "#e2d64a", fourier="fourier_attention"),
     "wise_biorthogonal": Backbone("#6b4fbb", "#b9a3ff"),
 }
 ATTENTIONS = {
@@ -76,11 +91,22 @@ TASKS = {
 }
 
 
+def method(backbone: str, attention: str = SOFTMAX) -> Method:
+    """Return backbone and attention as a row has them: an attention only where the backbone holds one."""
+    return backbone, attention if BACKBONES[backbone].holds_attention else NONE
+
+
 def label(backbone: str, attention: str) -> str:
     """Return the name of a row: "wise_adaptive", or "wise_adaptive + performer"."""
     return backbone if attention in (SOFTMAX, NONE) else f"{backbone} + {attention}"
 
 
-def main_rows() -> list[tuple[str, str]]:
-    """Return backbone and attention of the rows that every table has."""
-    return [(name, SOFTMAX if b.holds_attention else NONE) for name, b in BACKBONES.items() if b.main]
+def main_rows() -> list[Method]:
+    """Return the rows that every table has."""
+    return [method(name) for name, known in BACKBONES.items() if known.main]
+
+
+def rank(name: str, order: Iterable[str]) -> tuple[int, str]:
+    """Return a sort key: the names of `order` in its order, then all others by name."""
+    names = list(order)
+    return (names.index(name) if name in names else len(names), name)

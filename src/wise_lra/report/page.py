@@ -1,12 +1,10 @@
-"""The page: tables, charts and what runs kept, in one file that asks nothing of the network."""
+"""The page: tables, charts and what runs left, in one file that asks nothing of the network."""
 
 import hashlib
 import json
 import re
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +14,36 @@ from markupsafe import Markup
 
 from wise_lra.registry import BACKBONES, TASKS
 from wise_lra.report import charts, series
-from wise_lra.report.prose import VERDICTS, html, slug
 from wise_lra.report.runs import Run, compared, confusion, disputes, examples, without
-from wise_lra.results import markdown
-from wise_lra.results.claims import Claim
-from wise_lra.results.lines import found, per_cent
-from wise_lra.results.pairs import by_seed
+from wise_lra.report.series import slug
+from wise_lra.results.claims import grouped, tally
 from wise_lra.results.published import CITATIONS, Numbers
 from wise_lra.results.tables import Table
+from wise_lra.results.text import Line, Section, comparison, details, found, per_cent
 
-ABOVE = {
+PARTS = {
     "checklist": "Claims at a glance",
     "accuracy": "Accuracy by task",
     "curves": "Learning curves",
     "costs": "Accuracy against cost",
-}
-"""Anchor and title of the parts of a preset above the texts of results/markdown.py; BELOW has those below."""
-BELOW = {
     "wavelets": "Learned wavelets",
     "confusion": "Confusion matrices",
     "disagreements": "Where the models disagree",
 }
+"""Anchor and title of the parts of a preset; the sections of results/text.py stand between costs and wavelets."""
+VERDICTS = {"holds": "yes", "does not hold": "no", "not enough runs": "open"}
+"""The verdicts on a claim, with the classes that page.css shows them by."""
 DISPUTES = 8  # examples shown of a column
 Rows = dict[str, list[Run]]  # label of a row -> its runs, a seed each
 
 _OWN = Path(__file__).parent
+_PLAIN = ("majority class", "published", "difference")  # lines of a table that are not a model's own
 
 
 def render(
-    sections: Sequence[Mapping[str, Any]], runs: Sequence[Run], documents: Iterable[str], project: str
+    parts: Sequence[Mapping[str, Any]], runs: Sequence[Run], documents: Sequence[Section], project: str
 ) -> str:
-    """Return the page of some presets, every run, and Markdown documents, each with its heading.
+    """Return the page of some presets, every run, and further sections.
 
     Every value is escaped; no script but the page's own may run. `project` is ENTITY/PROJECT in W&B, or "".
     """
@@ -57,24 +54,22 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = [html(text, "", "") for text in documents]
-    contents = [(part["anchor"], f"preset={part['preset']}", part["contents"]) for part in sections]
-    contents += [(*headings[0], []) for _, headings in parts]
-    drawn = [chart for part in sections for chart in part["charts"]]
+    drawn = [chart for part in parts for chart in part["charts"]]
     scripts = _scripts()
     return environment.get_template("page.html").render(
-        sections=sections,
-        contents=[*contents, ("runs", "Every run", [])],
-        documents=[text for text, _ in parts],
+        parts=parts,
+        documents=documents,
         runs=runs,
         facts=_facts(runs),
         facts_of=lambda run: _facts_of(run, project),
-        titles=ABOVE | BELOW,
+        titles=PARTS,
         measures={"curves": series.CURVES, "costs": series.COSTS},
         states=charts.STATES,
-        verdicts=VERDICTS,
         backbones=BACKBONES,
+        plain=_PLAIN,
         variable=charts.variable,
+        look=_look,
+        slug=slug,
         scripts=scripts,
         policy=_policy(scripts.values()),
         drawn={
@@ -85,63 +80,56 @@ def render(
     )
 
 
-def published(numbers: Numbers) -> str:
-    """Return the published numbers, a row a method, and who printed them, as Markdown."""
+def published(numbers: Numbers) -> Section:
+    """Return the published numbers, a row a method, and who printed them."""
     sources = {(backbone, attention): number.source for (backbone, attention, _), number in numbers.items()}
     rows = []
     for method, source in sources.items():
         cells = [numbers.get((*method, task)) for task in TASKS]
         rows.append(
-            [" + ".join(method), *(per_cent(cell.accuracy if cell else None) for cell in cells), source]
+            Line(" + ".join(method), [*(per_cent(cell.accuracy if cell else None) for cell in cells), source])
         )
-    return "\n\n".join(
-        [
-            "## Published numbers",
-            "Test accuracy in per cent, each trained by its authors' recipe."
-            " A number stands beside ours only where data and length are the Arena's own.",
-            markdown.grid(["", *TASKS, "source"], rows),
-            "\n".join(f"- {source}: {CITATIONS[source]}" for source in dict.fromkeys(sources.values())),
-        ]
+    text = (
+        "Test accuracy in per cent, each trained by its authors' recipe."
+        " A number stands beside ours only where data and length are the Arena's own."
     )
+    cited = [f"{source}: {CITATIONS[source]}" for source in dict.fromkeys(sources.values())]
+    return Section("Published numbers", text, ["", *TASKS, "source"], rows, cited)
 
 
-def section(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
+def part(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
     """Return what the page shows of one preset; examples are looked for in the prepared data under `data`."""
-    anchor = slug(table.preset)
-    comparison, _ = html(markdown.comparison(table), anchor, f"Test accuracy, preset={table.preset}")
-    details, headings = html("\n\n".join(markdown.details(table)), anchor, table.preset)
-    own = {id(run.record): run for run in runs}
+    anchor, own = slug(table.preset), {id(run.record): run for run in runs}
     columns: dict[str, Rows] = {}
     for column in table.columns:
         for row in table.rows:
-            if records := by_seed(column, (row.backbone, row.attention)):
+            if records := column.by_seed((row.backbone, row.attention)):
                 rows = columns.setdefault(column.label, {})
                 rows[row.label] = [own[id(records[seed])] for seed in sorted(records)]
-    accuracies, curves, costs = (
-        list(make(table, anchor)) for make in (series.accuracies, series.curves, series.costs)
-    )
+    figures = {
+        "accuracy": list(series.accuracies(table, anchor)),
+        "curves": list(series.curves(table, anchor)),
+        "costs": list(series.costs(table, anchor)),
+    }
     learned = list(_learned(columns, anchor))
     here = [run for rows in columns.values() for of_row in rows.values() for run in of_row]
     troubles = [f"{run.name}: {run.trouble}" for run in here if run.trouble]
     filters = [chart for run in learned for _, layer in run["layers"] for chart in layer]
     return {
-        "preset": table.preset,
+        "table": table,
         "anchor": anchor,
-        "comparison": comparison,
-        "contents": [*_anchored(anchor, ABOVE), *headings, *_anchored(anchor, BELOW)]
-        if not table.empty
-        else [],
-        "claims": list(_claims(table.claims)),
-        "details": details,
+        "comparison": comparison(table),
+        "details": details(table),
+        "claims": [
+            (name, tally(group), f"{group[0].of} {found(group[0])}") for name, group in grouped(table.claims)
+        ],
         "legend": [
             (row.label, charts.colour(row.backbone), charts.dashes(row.attention))
             for row in table.rows
             if any(cell.ours or cell.published for cell in row.cells)
         ],
-        "accuracies": accuracies,
-        "curves": curves,
-        "costs": costs,
-        "charts": [*accuracies, *curves, *costs, *filters],
+        "figures": figures,
+        "charts": [*(chart for drawn in figures.values() for chart in drawn), *filters],
         "learned": learned,
         "matrices": list(_matrices(columns)),
         "disputes": list(_disputes(columns, data)),
@@ -150,38 +138,26 @@ def section(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
     }
 
 
-def _anchored(anchor: str, parts: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(f"{anchor}-{name}", title) for name, title in parts.items()]
-
-
-def _claims(claims: Iterable[Claim]) -> Iterator[tuple[str, Counter[str], str]]:
-    """Yield each claim with how many of its lines came to each verdict, and what the first of them rests on."""
-    for name, group in groupby(claims, key=lambda claim: claim.name):
-        lines = list(group)
-        yield name, Counter(line.verdict for line in lines), f"{lines[0].of} {found(lines[0])}"
-
-
 def _learned(columns: Mapping[str, Rows], anchor: str) -> Iterator[dict[str, Any]]:
     """Yield the wavelets of the lowest seed of every row whose mixer holds a bank and whose weights are here."""
+    for column, label, of_row in _each(columns):
+        run = next((run for run in of_row if run.weights), None)
+        if run is None or not run.holds_bank:
+            continue
+        title, layers, trouble = f"{column} · {label} · seed {run.record.seed}", [], ""
+        try:
+            layers = series.wavelets(run, title, slug(anchor, "wavelets", title))
+        except (ValueError, OSError) as error:
+            assert run.folder is not None
+            trouble = f"cannot be drawn: {without(run.folder, error)}"
+        if layers or trouble:
+            yield {"title": title, "layers": layers, "trouble": trouble}
+
+
+def _each(columns: Mapping[str, Rows]) -> Iterator[tuple[str, str, list[Run]]]:
     for column, rows in columns.items():
         for label, of_row in rows.items():
-            run = next((run for run in of_row if run.weights), None)
-            if run is None or not _holds_bank(run.record.config):
-                continue
-            title, layers, trouble = f"{column} · {label} · seed {run.record.seed}", [], ""
-            try:
-                layers = series.wavelets(run, title, slug(anchor, "wavelets", title))
-            except (ValueError, OSError) as error:
-                assert run.folder is not None
-                trouble = f"cannot be drawn: {without(run.folder, error)}"
-            if layers or trouble:
-                yield {"title": title, "layers": layers, "trouble": trouble}
-
-
-def _holds_bank(config: dict[str, Any]) -> bool:
-    model = config.get("model")
-    mixer = model.get("mixer") if isinstance(model, dict) else None
-    return isinstance(mixer, dict) and "bank" in mixer
+            yield column, label, of_row
 
 
 def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str], list[Any]]]:
@@ -206,19 +182,26 @@ def _disputes(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any
         pairs = compared(rows)
         if len(pairs) < 2:
             continue
-        run, found = pairs[0][1], disputes(pairs, DISPUTES)
-        shown = examples(run.record, [dispute.example for dispute in found], data)
+        run, split = pairs[0][1], disputes(pairs, DISPUTES)
+        shown = examples(run.record, [dispute.example for dispute in split], data)
         yield {
             "label": column,
             "seed": run.record.seed,
             "classes": _classes(run for _, run in pairs),
             "prepared": shown is not None,
-            "examples": list(zip(found, shown or [("", [])] * len(found), strict=True)),
+            "examples": list(zip(split, shown or [("", [])] * len(split), strict=True)),
         }
 
 
+def _look(text: str, best: bool = False) -> str:
+    """Return the class by which page.css shows the text of a cell."""
+    if text in VERDICTS:
+        return f"verdict {VERDICTS[text]}"
+    return "fail" if text.startswith("FAIL") else "best" * best
+
+
 def _facts(runs: Sequence[Run]) -> dict[str, str]:
-    """Return what the page is about, in a few numbers."""
+    """Return what the page is about, in a few numbers; {} without runs."""
     records = [run.record for run in runs]
     if not records:
         return {}
@@ -255,11 +238,10 @@ def _facts_of(run: Run, project: str) -> dict[str, str]:
         "Test": f"{tested}; majority class {per_cent(data['majority'])} %",
         "Validation": f"{validated} of {record.budget['steps']:,}",
         "Data": f"{record.label}, {data['source']}, length {data['length']:,}, sha256 {data['sha256'][:16]}",
-        "Protocol": record.protocol
-        + ("" if record.comparable else "; not comparable with published numbers"),
+        "Protocol": record.protocol + "; not comparable with published numbers" * (not record.comparable),
         "Cost": f"{record.parameters:,} parameters, {speed}{memory}",
         "Machine": f"{record.device}, {record.precision}",
-        "Commit": record.commit + (" with uncommitted changes" if record.dirty else ""),
+        "Commit": record.commit + " with uncommitted changes" * record.dirty,
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
         "Time": f"{record.started} to {record.finished}",
         "W&B": Markup('<a href="{}" rel="noreferrer">{}</a>').format(address, curves) if address else curves,

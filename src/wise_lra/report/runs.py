@@ -43,6 +43,13 @@ class Run:
         """Whether its best checkpoint is there."""
         return self.folder is not None and (self.folder / "checkpoints" / "best.ckpt").is_file()
 
+    @property
+    def holds_bank(self) -> bool:
+        """Whether its configuration gives its mixer a bank of wavelets."""
+        model = self.record.config.get("model")
+        mixer = model.get("mixer") if isinstance(model, dict) else None
+        return isinstance(mixer, dict) and "bank" in mixer
+
     def curves(self, project: str) -> tuple[str, str]:
         """Return the address of its curves in W&B and a word on them; `project` is ENTITY/PROJECT, or ""."""
         name = self.record.wandb_id

@@ -1,19 +1,17 @@
 """What the charts draw: rows of numbers, from the columns of a table and from a run's learned wavelets."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from wise_lra.report.prose import slug
 from wise_lra.report.runs import Run
-from wise_lra.results.columns import Column
-from wise_lra.results.pairs import by_seed
 from wise_lra.results.record import Record
-from wise_lra.results.tables import Row, Table
+from wise_lra.results.tables import MEASURES, Row, Table
 
 CURVES = {
     "validation_accuracy": "validation accuracy, %",
@@ -22,7 +20,8 @@ CURVES = {
     "train_loss": "training loss",
     "lr": "learning rate",
 }
-COSTS = {"seconds": "time of a run, s", "parameters": "parameters", "memory": "peak memory, MB"}
+COSTS = {name: MEASURES[name].axis for name in sorted(MEASURES, key="seconds".__ne__) if MEASURES[name].axis}
+"""What accuracy is drawn against: time first."""
 PANELS = {
     "scaling function φ": "function",
     "wavelet function ψ": "function",
@@ -84,7 +83,7 @@ def curves(table: Table, anchor: str) -> Iterator[Chart]:
         rows: list[tuple[Value, ...]] = []
         for row, measure in ((row, measure) for row in table.rows for measure in CURVES):
             scale = 100 if measure.endswith("accuracy") else 1
-            for step, values in _by_step(_records(column, row), measure):
+            for step, values in _by_step(column.by_seed((row.backbone, row.attention)).values(), measure):
                 ends = (scale * fmean(values), scale * min(values), scale * max(values))
                 rows.append((*_method(row), measure, step, *ends, len(values)))
         if rows:
@@ -101,10 +100,8 @@ def costs(table: Table, anchor: str) -> Iterator[Chart]:
             points = []
             for row in table.rows:
                 cell = row.cells[index]
-                memory = cell.peak_memory and cell.peak_memory / 1e6
-                cost = {"seconds": cell.seconds, "parameters": cell.parameters, "memory": memory}[measure]
-                if cell.ours and cost:
-                    points.append((row, float(cost), cell.ours))
+                if cell.ours and (cost := cell.costs[measure]):
+                    points.append((row, cost / MEASURES[measure].unit, cell.ours))
             for row, cost, ours in points:
                 front = not any(
                     other.mean >= ours.mean and price <= cost and (other.mean, price) != (ours.mean, cost)
@@ -159,11 +156,7 @@ def _quantiles(x: np.ndarray, values: np.ndarray) -> list[list[float]]:
     return numbers
 
 
-def _records(column: Column, row: Row) -> list[Record]:
-    return list(by_seed(column, (row.backbone, row.attention)).values())
-
-
-def _by_step(records: Sequence[Record], measure: str) -> Iterator[tuple[int, list[float]]]:
+def _by_step(records: Collection[Record], measure: str) -> Iterator[tuple[int, list[float]]]:
     """Yield the values at the steps at which every seed was validated."""
     values: dict[int, list[float]] = defaultdict(list)
     for record in records:
@@ -177,3 +170,8 @@ def _by_step(records: Sequence[Record], measure: str) -> Iterator[tuple[int, lis
 
 def _method(row: Row) -> tuple[str, str, str]:
     return row.label, row.backbone, row.attention
+
+
+def slug(*parts: str) -> str:
+    """Return an anchor: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")

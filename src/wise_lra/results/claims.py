@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import fmean
 from typing import Literal, get_args
 
-from wise_lra.registry import ATTENTIONS
+from wise_lra.registry import ATTENTIONS, BACKBONES, Method, method
 from wise_lra.results import pairs
 from wise_lra.results.columns import Column
-from wise_lra.results.pairs import Method
-from wise_lra.results.published import Numbers, published
-from wise_lra.results.statistics import Interval, paired
+from wise_lra.results.published import Numbers
+from wise_lra.results.statistics import Interval
 
 LITTLE = 0.1  # the share of training time that still is "little": the paper gives no number
 AVERAGE = "average"
@@ -25,8 +25,9 @@ RULE = (
 )
 
 Verdict = Literal["holds", "does not hold", "not enough runs"]
-TOKEN, FIXED, ADAPTIVE = (("vanilla", "softmax"), ("wise_fixed", "softmax"), ("wise_adaptive", "softmax"))
-FNET, FNET_PRENORM, FOURIER = ("fnet", "none"), ("fnet_prenorm", "none"), ("fourier_attention", "softmax")
+TOKEN = method("vanilla")
+WAVELETS = {known.wavelets: method(name) for name, known in BACKBONES.items() if known.wavelets}
+"""What the claims are about: "fixed" and "adaptive" wavelet space."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Claim:
     """A line of the checklist: `name` is shared by lines of one claim, `of` is what this one is about.
 
     `found` is a difference in accuracy, or of training time where `unit` is "time", as shares. `given` is the
-    published gain that it is held against.
+    published gain that it is compared with.
     """
 
     name: str
@@ -64,70 +65,66 @@ class Claim:
 
 def claims(tasks: Sequence[Column], numbers: Numbers) -> tuple[Claim, ...]:
     """Return the checklist of one preset; `tasks` are its five columns, one a task."""
-    return (
-        *_everywhere(tasks, "fixed wavelet space beats token space", FIXED, TOKEN),
-        *_everywhere(tasks, "adaptive wavelet space beats token space", ADAPTIVE, TOKEN),
-        *_beats_fourier(tasks, "fixed", FIXED),
-        *_beats_fourier(tasks, "adaptive", ADAPTIVE),
-        *_helps_each_attention(tasks),
-        *_little_time(tasks),
-        *_remains(tasks, numbers),
-    )
+    found = [claim for kind in WAVELETS for claim in _beats_token_space(tasks, kind)]
+    found += [claim for kind in WAVELETS for claim in _beats_fourier(tasks, kind)]
+    for attention in (name for name, known in ATTENTIONS.items() if known.published):
+        gain = pairs.gain(tasks, method("wise_adaptive", attention), method("vanilla", attention))
+        found.append(Claim("adaptive wavelet space helps each attention", f"{AVERAGE}, {attention}", gain))
+    for ours in WAVELETS.values():
+        extra = pairs.gain(tasks, ours, TOKEN, pairs.in_time)
+        found.append(Claim("wavelet space adds little training time", f"{AVERAGE}, {ours[0]}", extra, "time"))
+    return (*found, *_remains(tasks, numbers))
 
 
-def _everywhere(tasks: Sequence[Column], name: str, ours: Method, other: Method) -> Iterable[Claim]:
-    yield Claim(name, AVERAGE, _difference(tasks, ours, other))
-    yield from (Claim(name, task.label, _difference([task], ours, other)) for task in tasks)
+def _beats_token_space(tasks: Sequence[Column], kind: str) -> Iterable[Claim]:
+    name = f"{kind} wavelet space beats token space"
+    yield Claim(name, AVERAGE, pairs.gain(tasks, WAVELETS[kind], TOKEN))
+    yield from (Claim(name, task.label, pairs.gain([task], WAVELETS[kind], TOKEN)) for task in tasks)
 
 
-def _beats_fourier(tasks: Sequence[Column], kind: str, ours: Method) -> Iterable[Claim]:
+def _beats_fourier(tasks: Sequence[Column], kind: str) -> Iterable[Claim]:
     name = f"{kind} wavelet space beats the Fourier methods"
-    for method in (better_fnet(tasks), FOURIER):
-        yield Claim(name, f"{AVERAGE}, {method[0]}", _difference(tasks, ours, method))
+    for fourier in dict.fromkeys(known.fourier for known in BACKBONES.values() if known.fourier):
+        other = better_form(tasks, fourier)
+        yield Claim(name, f"{AVERAGE}, {other[0]}", pairs.gain(tasks, WAVELETS[kind], other))
 
 
-def better_fnet(tasks: Sequence[Column]) -> Method:
-    """Return FNet's published block, or the pre-norm one where its mean validation accuracy is higher.
+def better_form(tasks: Sequence[Column], fourier: str) -> Method:
+    """Return a Fourier method's first form, or a later one whose mean validation accuracy is higher.
 
     The mean is over the tasks, at the seeds that both have in all of them.
     """
-    gains = pairs.differences(tasks, FNET_PRENORM, FNET, pairs.in_validation)
-    return FNET_PRENORM if gains and fmean(gains) > 0 else FNET
-
-
-def _helps_each_attention(tasks: Sequence[Column]) -> Iterable[Claim]:
-    for attention in (name for name, known in ATTENTIONS.items() if known.published):
-        gain = _difference(tasks, ("wise_adaptive", attention), ("vanilla", attention))
-        yield Claim("adaptive wavelet space helps each attention", f"{AVERAGE}, {attention}", gain)
-
-
-def _little_time(tasks: Sequence[Column]) -> Iterable[Claim]:
-    for method in (FIXED, ADAPTIVE):
-        extra = paired(pairs.differences(tasks, method, TOKEN, pairs.in_time))
-        yield Claim("wavelet space adds little training time", f"{AVERAGE}, {method[0]}", extra, "time")
+    best, *others = [method(name) for name, known in BACKBONES.items() if known.fourier == fourier]
+    for other in others:
+        gains = pairs.differences(tasks, other, best, pairs.in_validation)
+        best = other if gains and fmean(gains) > 0 else best
+    return best
 
 
 def _remains(tasks: Sequence[Column], numbers: Numbers) -> Iterable[Claim]:
-    name = "some of adaptive wavelet space's published gain remains at an equal recipe"
-    gains = [_published_gain(task, numbers) for task in tasks]
-    there = [(task, gain) for task, gain in zip(tasks, gains, strict=True) if gain is not None]
-    whole = fmean(gain for _, gain in there) if len(there) == len(tasks) else None
-    yield Claim(name, AVERAGE, None if whole is None else _difference(tasks, ADAPTIVE, TOKEN), given=whole)
-    for task, gain in there:
-        yield Claim(name, task.label, _difference([task], ADAPTIVE, TOKEN), given=gain)
+    name, ours = (
+        "some of adaptive wavelet space's published gain remains at an equal recipe",
+        WAVELETS["adaptive"],
+    )
+    given: dict[str, float] = {}
+    for task in tasks:
+        printed, other = (numbers.get((*row, task.task)) for row in (ours, TOKEN))
+        if printed and other and task.comparable:
+            given[task.task] = printed.accuracy - other.accuracy
+    whole = fmean(given.values()) if len(given) == len(tasks) else None
+    yield Claim(name, AVERAGE, None if whole is None else pairs.gain(tasks, ours, TOKEN), given=whole)
+    for task in tasks:
+        if task.task in given:
+            yield Claim(name, task.label, pairs.gain([task], ours, TOKEN), given=given[task.task])
 
 
-def _published_gain(task: Column, numbers: Numbers) -> float | None:
-    ours, other = (published(numbers, *method, task.task) for method in (ADAPTIVE, TOKEN))
-    return ours.accuracy - other.accuracy if ours and other and task.comparable else None
+def grouped(found: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
+    """Return each claim's name with its lines."""
+    return [(name, list(lines)) for name, lines in groupby(found, key=lambda claim: claim.name)]
 
 
-def _difference(tasks: Sequence[Column], ours: Method, other: Method) -> Interval | None:
-    return paired(pairs.differences(tasks, ours, other))
-
-
-def tally(found: Sequence[Claim]) -> str:
-    """Return "holds 2/6, not enough runs 4/6"."""
+def tally(found: Sequence[Claim]) -> dict[Verdict, int]:
+    """Return how many lines came to each verdict, those that no line came to left out."""
     counts = Counter(claim.verdict for claim in found)
     verdicts: tuple[Verdict, ...] = get_args(Verdict)
-    return ", ".join(f"{v} {counts[v]}/{len(found)}" for v in verdicts if counts[v])
+    return {verdict: counts[verdict] for verdict in verdicts if counts[verdict]}

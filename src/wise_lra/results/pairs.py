@@ -1,13 +1,13 @@
-"""Two rows of a table held against each other: seed by seed, on the same data, recipe and budget."""
+"""Two rows of a table compared seed by seed, on the same data, recipe and budget."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from wise_lra.registry import NONE, SOFTMAX
+from wise_lra.registry import NONE, SOFTMAX, Method
 from wise_lra.results.columns import Column
 from wise_lra.results.record import Record
+from wise_lra.results.statistics import Interval, student_t
 
-Method = tuple[str, str]  # backbone and attention: a row
 Difference = Callable[[Record, Record], float | None]
 
 
@@ -34,11 +34,6 @@ def in_time(ours: Record, other: Record) -> float | None:
     return other.tokens_per_second / ours.tokens_per_second - 1
 
 
-def by_seed(column: Column, method: Method) -> dict[int, Record]:
-    """Return the records of a row in a column, a seed each."""
-    return {r.seed: r for r in column.records if (r.backbone, r.attention) == method}
-
-
 def differences(
     columns: Sequence[Column], ours: Method, other: Method, of: Difference = in_accuracy
 ) -> list[float]:
@@ -47,19 +42,25 @@ def differences(
     So a seed that lacks a task never enters an average, and the spread is that between whole seeds. Rounded
     far below one example's weight, so that nothing but rounding errors is no gain.
     """
-    found = [_differences(column, ours, other, of) for column in columns]
+    found: list[dict[int, float]] = []
+    for column in columns:
+        a, b = column.by_seed(ours), column.by_seed(other)
+        values = {seed: of(a[seed], b[seed]) for seed in a.keys() & b.keys()}
+        found.append({seed: value for seed, value in values.items() if value is not None})
     seeds = set.intersection(*map(set, found)) if found else set()
     return [round(fmean(values[seed] for values in found), 12) for seed in sorted(seeds)]
 
 
+def gain(
+    columns: Sequence[Column], ours: Method, other: Method, of: Difference = in_accuracy
+) -> Interval | None:
+    """Return the mean of the differences with Student's t interval over the seeds; None without a common seed."""
+    found = differences(columns, ours, other, of)
+    return student_t(found) if found else None
+
+
 def scores(columns: Sequence[Column], method: Method) -> list[list[float]]:
     """Return the accuracies of a row, a list a column, of the seeds that it has in every column."""
-    found = [by_seed(column, method) for column in columns]
+    found = [column.by_seed(method) for column in columns]
     seeds = sorted(set.intersection(*map(set, found))) if found else []
     return [[records[seed].metrics["test_accuracy"] for seed in seeds] for records in found]
-
-
-def _differences(column: Column, ours: Method, other: Method, of: Difference) -> dict[int, float]:
-    a, b = by_seed(column, ours), by_seed(column, other)
-    values = {seed: of(a[seed], b[seed]) for seed in a.keys() & b.keys()}
-    return {seed: value for seed, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Numbers that others printed, with where they printed them: what our own may be held against."""
+"""Numbers that others printed, with where they printed them: what our own may be compared with."""
 
 import csv
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ class Published:
 
 
 Numbers = Mapping[tuple[str, str, str], Published]
+"""Backbone, attention and task -> what was printed; no entry where nobody printed one that can be cited."""
 
 
 def read_published(folder: Path | str) -> dict[tuple[str, str, str], Published]:
@@ -46,11 +47,6 @@ def read_published(folder: Path | str) -> dict[tuple[str, str, str], Published]:
     return numbers
 
 
-def published(numbers: Numbers, backbone: str, attention: str, task: str) -> Published | None:
-    """Return the published accuracy of a cell, or None where nobody printed one that can be cited."""
-    return numbers.get((backbone, attention, task))
-
-
 def _cells(row: Mapping[str, str]) -> dict[tuple[str, str, str], Published]:
     source, space = row["source"], row["space"]
     if source not in CITATIONS:
@@ -59,16 +55,11 @@ def _cells(row: Mapping[str, str]) -> dict[tuple[str, str, str], Published]:
         return {}
     backbones = [name for name, known in BACKBONES.items() if space and known.space == space]
     attentions = [name for name, known in ATTENTIONS.items() if row["model"] in known.published]
-    return {
-        (*method, task): Published(_share(task, row[task]), source)
-        for method in product(backbones, attentions)
-        for task in TASKS
-        if row[task]
-    }
-
-
-def _share(task: str, per_cent: str) -> float:
-    accuracy = round(float(per_cent) / 100, 6)
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"{task}={per_cent}: expected an accuracy in per cent, 0 to 100")
-    return accuracy
+    numbers = {}
+    for backbone, attention, task in product(backbones, attentions, TASKS):
+        if row[task]:
+            share = round(float(row[task]) / 100, 6)
+            if not 0 <= share <= 1:
+                raise ValueError(f"{task}={row[task]}: expected an accuracy in per cent, 0 to 100")
+            numbers[backbone, attention, task] = Published(share, source)
+    return numbers

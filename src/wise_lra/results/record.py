@@ -1,15 +1,16 @@
-"""The record of one run: what was run, on what, and what came out. One JSON file, written once."""
+"""The record of one run: what was run, on what, and the result. One JSON file, written once."""
 
 import dataclasses
 import json
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from wise_lra.results.atomic import write_text
 from wise_lra.results.reading import one_line, printable, read_json
@@ -17,15 +18,58 @@ from wise_lra.results.reading import one_line, printable, read_json
 SCHEMA = 1
 SLUG = re.compile(r"[A-Za-z0-9_-]+")
 SPLITS = ("train", "validation", "test")
-KEYS = {
-    "data": ("source", "sha256", "counts", "length", "majority"),
-    "metrics": (
-        *("test_accuracy", "test_loss", "test_examples"),
-        *("validation_accuracy", "validation_loss", "best_step"),
+
+
+class _Kind(NamedTuple):
+    """What a value must be: its types, limits of a number, pattern of a text, and whether it may be null."""
+
+    types: tuple[type, ...]
+    words: str
+    least: float = -sys.float_info.max
+    most: float = sys.float_info.max
+    pattern: str = ".+"
+    null: bool = False
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether a value is one; true and false are no numbers."""
+        if value is None or type(value) not in self.types:
+            return value is None and self.null
+        if isinstance(value, str):
+            return re.fullmatch(self.pattern, value, re.DOTALL) is not None
+        return not isinstance(value, (int, float)) or self.least <= value <= self.most
+
+
+_LARGEST = 2**63 - 1
+_SLUG = _Kind((str,), "letters, digits, '-' and '_' only: it is part of a path", pattern=SLUG.pattern)
+_TEXT = _Kind((str,), "a text that is not empty")
+_COUNT = _Kind((int,), "a whole number, 0 or more and below 2**63", 0, _LARGEST)
+_POSITIVE = _Kind((int,), "a whole number, 1 or more and below 2**63", 1, _LARGEST)
+_NUMBER = _Kind((int, float), "a number, or null", null=True)
+_AMOUNT = _Kind((int, float), "a number, 0 or more", 0)
+_SHARE = _Kind((int, float), "a share in [0, 1], not per cent", 0, 1)
+_MAPPING = _Kind((dict,), "a mapping")
+_FIELDS = {
+    "schema": _Kind((int,), f"{SCHEMA}, the schema of this version", SCHEMA, SCHEMA),
+    **dict.fromkeys(("preset", "backbone", "attention"), _SLUG),
+    "task": _Kind(
+        (str,), "letters, digits and '_': '-' begins the variant in a path", pattern="[A-Za-z0-9_]+"
     ),
-    "budget": ("steps", "batch_size", "examples"),
-    "seconds": ("train", "validation", "test", "total"),
+    "variant": _SLUG._replace(pattern=f"({SLUG.pattern})?"),
+    **dict.fromkeys(("comparable", "dirty"), _Kind((bool,), "true or false")),
+    **dict.fromkeys(("protocol", "device", "precision", "commit", "data.source", "data.sha256"), _TEXT),
+    **dict.fromkeys(("seed", "steps", "parameters", "metrics.best_step", "budget.examples"), _COUNT),
+    **dict.fromkeys(("budget.steps", "budget.batch_size", "data.length", "metrics.test_examples"), _POSITIVE),
+    **dict.fromkeys([f"data.counts.{split}" for split in SPLITS], _POSITIVE),
+    **dict.fromkeys(("metrics.test_accuracy", "metrics.validation_accuracy", "data.majority"), _SHARE),
+    **dict.fromkeys(("metrics.test_loss", "metrics.validation_loss"), _NUMBER),
+    **dict.fromkeys([f"seconds.{phase}" for phase in (*SPLITS, "total")], _AMOUNT),
+    "tokens_per_second": _AMOUNT,
+    "peak_memory_bytes": _COUNT._replace(null=True),
+    "wandb_id": _TEXT._replace(null=True),
+    **dict.fromkeys(("versions", "config"), _MAPPING),
+    "history": _Kind((list,), "a list of validations"),
 }
+"""What a record must hold, by dotted name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +80,7 @@ class Record:
     seconds, memory in bytes, `started` and `finished` ISO 8601 in UTC. `variant` is "" for the data of the
     Long Range Arena itself, else what replaced it ("stand-in", "sample", "easy"). `comparable` says that data
     and length are the Arena's, so that a published number may stand beside this one. A loss that is not
-    finite is kept as None, for JSON has no NaN. Raises ValueError or TypeError naming field and value.
+    finite is stored as None, because JSON has no NaN. Raises ValueError or TypeError naming field and value.
     """
 
     preset: str
@@ -71,45 +115,18 @@ class Record:
         """Turn every field into what JSON gives back, and refuse what a table could not use."""
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, _plain(field.name, getattr(self, field.name)))
-        _expect(self.schema == SCHEMA, "schema", self.schema, f"{SCHEMA}")
-        for name in ("preset", "task", "backbone", "attention"):
-            _expect_slug(name, getattr(self, name))
-        _expect("-" not in self.task, "task", self.task, "no hyphen: in paths it parts task and variant")
-        if self.variant:
-            _expect_slug("variant", self.variant)
-        for name in ("comparable", "dirty"):
-            _expect(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
-        for name, keys in KEYS.items():
-            value = getattr(self, name)
-            _expect(isinstance(value, dict), name, value, "a mapping")
-            for key in keys:
-                _expect(key in value, name, value, f"the key {key!r}, with {', '.join(keys)}")
-        for name in ("protocol", "device", "precision", "commit", "data.source", "data.sha256"):
-            _expect_text(name, self._at(name))
-        for name in ("seed", "steps", "parameters", "metrics.best_step", "budget.examples"):
-            _expect_count(name, self._at(name), 0)
-        for name in ("budget.steps", "budget.batch_size", "data.length", "metrics.test_examples"):
-            _expect_count(name, self._at(name), 1)
-        for name in ("versions", "config", "data.counts"):
-            _expect(isinstance(self._at(name), dict), name, self._at(name), "a mapping")
-        for split in SPLITS:
-            _expect_count(f"data.counts.{split}", self.data["counts"].get(split), 1)
-        for name in ("metrics.test_accuracy", "metrics.validation_accuracy", "data.majority"):
-            _expect_share(name, self._at(name))
-        for name in (*(f"seconds.{phase}" for phase in KEYS["seconds"]), "tokens_per_second"):
-            _expect_amount(name, self._at(name))
-        for name in ("metrics.test_loss", "metrics.validation_loss"):
-            _expect_number(name, self._at(name))
-        if self.peak_memory_bytes is not None:
-            _expect_count("peak_memory_bytes", self.peak_memory_bytes, 0)
-        if self.wandb_id is not None:
-            _expect_text("wandb_id", self.wandb_id)
-        _expect(isinstance(self.history, list), "history", self.history, "a list")
+        for name, kind in _FIELDS.items():
+            value: Any = self.__dict__
+            for key in name.split("."):
+                if not isinstance(value, dict) or key not in value:
+                    raise ValueError(f"{name} is missing: expected {kind.words}")
+                value = value[key]
+            _expect(name, value, kind)
         for point in self.history:
-            _expect(isinstance(point, dict), "history", point, "a mapping for each validation")
-            _expect_count("history.step", point.get("step"), 0)
+            _expect("history", point, _MAPPING)
+            _expect("history.step", point.get("step"), _COUNT)
             for name, value in point.items():
-                _expect_number(f"history.{name}", value)
+                _expect(f"history.{name}", value, _NUMBER)
         for name in ("started", "finished"):
             _expect_utc(name, getattr(self, name))
 
@@ -123,6 +140,11 @@ class Record:
         """The task as a path has it: "text", or "text-stand-in"."""
         return f"{self.task}-{self.variant}" if self.variant else self.task
 
+    @property
+    def method(self) -> tuple[str, str]:
+        """Backbone and attention: the row of a table."""
+        return self.backbone, self.attention
+
     def path(self, root: Path | str) -> Path:
         """Return <root>/<preset>/<task>/<backbone>/<attention>/seed<k>.json, the one place of this record."""
         return Path(root, self.preset, self.folder, self.backbone, self.attention, f"seed{self.seed}.json")
@@ -133,11 +155,7 @@ class Record:
         Raises FileExistsError if a record is there and `overwrite` is false, even when two runs end at once.
         """
         path = self.path(root)
-        try:
-            write_text(path, self.to_json(), overwrite)
-        except FileExistsError:
-            message = f"{path}: a record of this run exists; remove it, or pass overwrite=True to replace it"
-            raise FileExistsError(message) from None
+        write_text(path, self.to_json(), overwrite)
         return path
 
     def to_json(self) -> str:
@@ -146,19 +164,16 @@ class Record:
         lines = [f"  {json.dumps(name)}: {_indented(name, getattr(self, name))}" for name in names]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
-    def _at(self, name: str) -> Any:
-        field, _, key = name.partition(".")
-        return getattr(self, field)[key] if key else getattr(self, field)
-
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Build a record of a parsed JSON object; ValueError names a missing or bad field.
 
         Fields that this version does not know are left out; a missing one that has a default takes it.
         """
-        _expect(
-            mapping.get("schema") == SCHEMA, "schema", mapping.get("schema"), f"{SCHEMA}, of this version"
-        )
+        if mapping.get("schema") != SCHEMA:
+            raise ValueError(
+                f"schema={mapping.get('schema')!r}: expected {SCHEMA}, the schema of this version"
+            )
         fields = dataclasses.fields(cls)
         required = {field.name for field in fields if field.default is dataclasses.MISSING}
         if missing := sorted(required - set(mapping)):
@@ -183,22 +198,11 @@ def read_all(root: Path | str, faults: list[str] | None = None) -> list[Record]:
     there as a line.
     """
     records: list[Record] = []
-
-    def refuse(error: Exception) -> None:
-        if faults is None:
-            raise error
-        faults.append(one_line(error))
-
-    def unread(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            refuse(error)
-
-    for path in sorted(
-        Path(folder, name)
-        for folder, folders, files in os.walk(root, onerror=unread)
-        for name in (*folders, *files)
-        if name.endswith(".json")
-    ):
+    unread: list[OSError] = []
+    walk = os.walk(root, onerror=unread.append)
+    found = [Path(at, name) for at, folders, files in walk for name in (*folders, *files)]
+    errors: list[Exception] = [error for error in unread if not isinstance(error, FileNotFoundError)]
+    for path in sorted(path for path in found if path.suffix == ".json"):
         try:
             record = read(path)
             if path != record.path(root):
@@ -207,7 +211,11 @@ def read_all(root: Path | str, faults: list[str] | None = None) -> list[Record]:
                 )
             records.append(record)
         except (ValueError, OSError) as error:
-            refuse(error)
+            errors.append(error)
+    if errors and faults is None:
+        raise errors[0]
+    if faults is not None:
+        faults += map(one_line, errors)
     return records
 
 
@@ -237,46 +245,15 @@ def _indented(name: str, value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
 
 
-def _expect(true: bool, name: str, value: Any, expected: str) -> None:
-    if not true:
-        raise ValueError(f"{name}={value!r}: expected {expected}")
-
-
-def _expect_slug(name: str, value: Any) -> None:
-    ok = isinstance(value, str) and SLUG.fullmatch(value) is not None
-    _expect(ok, name, value, "letters, digits, '-' and '_' only, for it becomes part of a path")
-
-
-def _expect_text(name: str, value: Any) -> None:
-    _expect(isinstance(value, str) and value != "", name, value, "a text that is not empty")
-
-
-def _expect_count(name: str, value: Any, least: int) -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
-    _expect(ok, name, value, f"an integer, {least} or more and below 2**63")
-
-
-def _expect_amount(name: str, value: Any) -> None:
-    _expect(_is_number(value) and value >= 0, name, value, "a number, 0 or more")
-
-
-def _expect_number(name: str, value: Any) -> None:
-    _expect(value is None or _is_number(value), name, value, "a number, or null")
-
-
-def _expect_share(name: str, value: Any) -> None:
-    _expect(_is_number(value) and 0 <= value <= 1, name, value, "a share in [0, 1], not per cent")
+def _expect(name: str, value: Any, kind: _Kind) -> None:
+    if not kind.fits(value):
+        raise ValueError(f"{name}={value!r}: expected {kind.words}")
 
 
 def _expect_utc(name: str, value: Any) -> None:
     try:
-        offset = datetime.fromisoformat(value).utcoffset()
+        if datetime.fromisoformat(value).utcoffset() == timedelta(0):
+            return
     except (TypeError, ValueError):
-        offset = None
-    _expect(offset is not None and not offset, name, value, "ISO 8601 in UTC, as 2026-01-31T12:00:00+00:00")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) or (
-        isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
-    )
+        pass
+    raise ValueError(f"{name}={value!r}: expected ISO 8601 in UTC, as 2026-01-31T12:00:00+00:00")

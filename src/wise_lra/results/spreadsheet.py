@@ -5,21 +5,12 @@ import io
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Any
 
 from wise_lra.results.columns import Column
-from wise_lra.results.statistics import Interval
-from wise_lra.results.tables import Cell, Table
+from wise_lra.results.tables import MEASURES, Cell, Row, Table
 
-Value = str | int | None
-
-_AXES = ("preset", "task", "variant", "backbone", "attention")
-_RESULT = ("seeds", "accuracy", "low", "high", "interval", "at_chance", "majority", "dirty")
-_PUBLISHED = ("published", "published_source", "difference")
-_GAIN = ("gain", "gain_low", "gain_high", "gain_seeds")  # over vanilla, at equal seeds
-_COST = ("parameters", "seconds", "tokens_per_second", "peak_memory_bytes")
-_SETTING = ("steps", "batch_size", "length", "protocol", "data_sha256")
 _FORMULA = re.compile(r"[=@\t\r\n＝＋－＠]|[+-](?!\d+(\.\d+)?\Z)")  # noqa: RUF001
-FIELDS = (*_AXES, *_RESULT, *_PUBLISHED, *_GAIN, *_COST, *_SETTING)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -31,66 +22,63 @@ def to_csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for column, majority, cell in zip_longest(table.columns, table.majority, row.cells):
                 if cell.ours:
-                    axes = {"preset": table.preset, "backbone": row.backbone, "attention": row.attention}
-                    values = axes | _numbers(cell.ours, cell, majority) | _place(column)
-                    writer.writerow({field: _no_formula(value) for field, value in values.items()})
+                    values = _values(table.preset, row, column, majority, cell)
+                    writer.writerow({name: _no_formula(value) for name, value in values.items()})
     return buffer.getvalue()
 
 
-def _no_formula(value: Value) -> Value:
-    """Return a text that a spreadsheet would take for a formula with an apostrophe before it; numbers stay."""
-    if isinstance(value, str) and _FORMULA.match(value):
-        return f"'{value}"
-    return value
-
-
-def _numbers(ours: Interval, cell: Cell, majority: float | None) -> dict[str, Value]:
-    other = cell.published
+def _values(
+    preset: str, row: Row, column: Column | None, majority: float | None, cell: Cell
+) -> dict[str, Any]:
+    """Return the line of a cell by the names of its fields; `column` is None for the average."""
+    ours, gain = cell.ours, cell.gain
+    bounded = gain if gain and gain.n > 1 else None
+    run = column.records[0] if column else None
+    costs = {
+        name: _fixed(cell.costs.get(name), m.digits) for name, m in MEASURES.items() if m.digits is not None
+    }
     return {
-        "seeds": ours.n,
-        "accuracy": _per_cent(ours.mean),
-        "low": _per_cent(ours.low),
-        "high": _per_cent(ours.high),
-        "interval": ours.method,
+        "preset": preset,
+        "task": column.task if column else "average",
+        "variant": column and column.variant,
+        "backbone": row.backbone,
+        "attention": row.attention,
+        "seeds": ours and ours.n,
+        "accuracy": _per_cent(getattr(ours, "mean", None)),
+        "low": _per_cent(getattr(ours, "low", None)),
+        "high": _per_cent(getattr(ours, "high", None)),
+        "interval": ours and ours.method,
         "at_chance": int(cell.at_chance),
         "majority": _per_cent(majority),
         "dirty": int(cell.dirty),
-        "published": _per_cent(other.accuracy) if other else None,
-        "published_source": other.source if other else None,
+        "published": _per_cent(cell.printed),
+        "published_source": cell.published and cell.published.source,
         "difference": _per_cent(cell.difference),
-        **_gain(cell.gain),
-        "parameters": cell.parameters,
-        "seconds": _rounded(cell.seconds),
-        "tokens_per_second": _rounded(cell.tokens_per_second),
-        "peak_memory_bytes": cell.peak_memory,
+        "gain": _per_cent(getattr(gain, "mean", None)),
+        "gain_low": _per_cent(getattr(bounded, "low", None)),
+        "gain_high": _per_cent(getattr(bounded, "high", None)),
+        "gain_seeds": gain and gain.n,
+        **costs,
+        "steps": run and run.budget["steps"],
+        "batch_size": run and run.budget["batch_size"],
+        "length": run and run.data["length"],
+        "protocol": run and run.protocol,
+        "data_sha256": run and run.data["sha256"],
     }
 
 
-def _gain(gain: Interval | None) -> dict[str, Value]:
-    if gain is None:
-        return {}
-    ends = {"gain_low": _per_cent(gain.low), "gain_high": _per_cent(gain.high)} if gain.n > 1 else {}
-    return {"gain": _per_cent(gain.mean), **ends, "gain_seeds": gain.n}
-
-
-def _place(column: Column | None) -> dict[str, Value]:
-    if column is None:
-        return {"task": "average"}
-    record = column.records[0]
-    return {
-        "task": column.task,
-        "variant": column.variant,
-        "steps": record.budget["steps"],
-        "batch_size": record.budget["batch_size"],
-        "length": record.data["length"],
-        "protocol": record.protocol,
-        "data_sha256": record.data["sha256"],
-    }
+def _no_formula(value: Any) -> Any:
+    """Return a text that a spreadsheet would take for a formula with an apostrophe before it; numbers stay."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def _per_cent(share: float | None) -> str | None:
-    return None if share is None else _rounded(100 * share)
+    return None if share is None else _fixed(100 * share, 2)
 
 
-def _rounded(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+def _fixed(value: float | None, digits: int) -> str | None:
+    return None if value is None else f"{value:.{digits}f}"
+
+
+FIELDS = tuple(_values("", Row("", "", ()), None, None, Cell()))
+"""The header of TABLE.csv."""

@@ -1,31 +1,72 @@
-"""The comparison as data: a pure function of records and published numbers. Its looks are elsewhere."""
+"""The comparison as data: a pure function of records and published numbers. How it looks is decided elsewhere."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 
-from wise_lra.registry import ATTENTIONS, BACKBONES, NONE, SOFTMAX, TASKS, label, main_rows
-from wise_lra.results import aggregate, pairs, statistics
+from wise_lra.registry import (
+    ATTENTIONS,
+    BACKBONES,
+    NONE,
+    PRESETS,
+    SOFTMAX,
+    TASKS,
+    Method,
+    label,
+    main_rows,
+    rank,
+)
+from wise_lra.results import pairs, statistics
 from wise_lra.results.claims import Claim, claims
-from wise_lra.results.columns import Column, averaged, columns_of, rank
-from wise_lra.results.pairs import Method
-from wise_lra.results.published import CITATIONS, Numbers, Published, published
+from wise_lra.results.columns import Column, averaged, columns_of
+from wise_lra.results.published import Numbers, Published
 from wise_lra.results.record import Record
 from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
-PRESETS = ("paper", "lra", "small", "quick")  # largest first
 FRONT = "small"  # the preset that README shows
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What runs of a cell cost: a column in TABLE.md and TABLE.csv, and a chart in the report where it has an axis.
+
+    `of` takes the records of a cell, a seed each. TABLE.csv has its value with so many digits, and no column where
+    `digits` is None; TABLE.md and the report have it divided by `unit`.
+    """
+
+    heading: str
+    of: Callable[[Sequence[Record]], float | None]
+    axis: str = ""
+    digits: int | None = 0
+    unit: float = 1
+
+
+MEASURES = {
+    "parameters": Measure("parameters", lambda runs: max(run.parameters for run in runs), "parameters"),
+    "steps": Measure("steps", lambda runs: runs[0].steps, digits=None),
+    "seconds": Measure(
+        "seconds", lambda runs: fmean(run.seconds["total"] for run in runs), "time of a run, s", digits=2
+    ),
+    "tokens_per_second": Measure(
+        "tokens/s", lambda runs: fmean(run.tokens_per_second for run in runs), digits=2
+    ),
+    "peak_memory_bytes": Measure(
+        "peak memory, MB",
+        lambda runs: max(run.peak_memory_bytes or 0 for run in runs) or None,
+        "peak memory, MB",
+        unit=1e6,
+    ),
+}
+"""A new one is an entry here; the key is its column in TABLE.csv."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """What one backbone with one attention reached in one column, or on average; None is a dash.
 
-    `gain` is the difference from vanilla at equal seeds. Costs are means over the seeds, `peak_memory` (bytes)
-    and `parameters` the most.
+    `gain` is the difference from vanilla at equal seeds; `costs` are by the keys of MEASURES.
     """
 
     ours: Interval | None = None
@@ -33,11 +74,12 @@ class Cell:
     at_chance: bool = False
     dirty: bool = False
     gain: Interval | None = None
-    parameters: int | None = None
-    steps: int | None = None
-    seconds: float | None = None
-    tokens_per_second: float | None = None
-    peak_memory: int | None = None
+    costs: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def printed(self) -> float | None:
+        """The published accuracy."""
+        return self.published.accuracy if self.published else None
 
     @property
     def difference(self) -> float | None:
@@ -73,7 +115,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     majority: tuple[float | None, ...]
-    notes: tuple[str, ...]
+    averaged: tuple[Column, ...]
+    left_out: tuple[str, ...]
     claims: tuple[Claim, ...]
 
     @property
@@ -88,7 +131,7 @@ class Table:
 
     @property
     def empty(self) -> bool:
-        """Whether no record stands in it."""
+        """Whether it has no record."""
         return not any(column.records for column in self.columns)
 
     @property
@@ -98,7 +141,7 @@ class Table:
         return numbers.pop() if len(numbers) == 1 else None
 
     def best(self, index: int) -> float | None:
-        """Return the best mean of a column, cells at chance left aside."""
+        """Return the best mean of a column, without cells at chance."""
         cells = [row.cells[index] for row in self.rows]
         return max((cell.ours.mean for cell in cells if cell.ours and not cell.at_chance), default=None)
 
@@ -110,22 +153,13 @@ def build_all(records: Sequence[Record], numbers: Numbers) -> list[Table]:
 
 
 def build(records: Sequence[Record], numbers: Numbers, preset: str) -> Table:
-    """Return the table of one preset; what must not mix with the rest is left out, and a note says so."""
+    """Return the table of one preset; what must not mix with the rest is left out, and named in `left_out`."""
     columns, left_out = columns_of([record for record in records if record.preset == preset])
-    means = averaged(columns)
-    cells: dict[Method, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for index, column in enumerate(columns):
-        for record in column.records:
-            cells[record.backbone, record.attention][index].append(record)
-    five, rows = [columns[i] for i in means], []
-    for method in sorted({*cells, *main_rows()}, key=_row_order):
-        row = [_cell(cells[method][i], method, column, numbers) for i, column in enumerate(columns)]
-        mean = _average([row[i] for i in means], _gain(five, method))
-        rows.append(Row(*method, (*row, mean), *_over_all(five, method)))
-    shares = [column.majority for column in columns]
-    majority = (*shares, _mean_of_five([shares[i] for i in means]))
-    table = Table(preset, columns, tuple(rows), majority, (), claims(five, numbers))
-    return replace(table, notes=(*_notes(table, [column.label for column in five]), *left_out))
+    five = averaged(columns)
+    methods = {record.method for column in columns for record in column.records} | {*main_rows()}
+    rows = tuple(_row(method, columns, five, numbers) for method in sorted(methods, key=_row_order))
+    majority = (*(column.majority for column in columns), _mean_of_five([c.majority for c in five]))
+    return Table(preset, columns, rows, majority, tuple(five), tuple(left_out), claims(five, numbers))
 
 
 def _row_order(method: Method) -> tuple[object, ...]:
@@ -133,46 +167,43 @@ def _row_order(method: Method) -> tuple[object, ...]:
     return rank(SOFTMAX if attention == NONE else attention, ATTENTIONS), rank(backbone, BACKBONES)
 
 
-def _cell(records: Sequence[Record], method: Method, column: Column, numbers: Numbers) -> Cell:
-    other = published(numbers, *method, column.task) if column.comparable else None
+def _row(method: Method, columns: Sequence[Column], five: Sequence[Column], numbers: Numbers) -> Row:
+    other = pairs.token_space(method[1])
+    cells = [_cell(column, method, numbers) for column in columns]
+    of_five = [cell for column, cell in zip(columns, cells, strict=True) if column in five]
+    average = _average(of_five, None if method == other else pairs.gain(five, method, other))
+    ours, theirs = pairs.scores(five, method), pairs.scores(five, other)
+    if len(ours[0]) < 2:
+        return Row(*method, (*cells, average))
+    compared = method[0] != "vanilla" and len(theirs[0]) >= 2
+    improvement = statistics.improvement(ours, theirs) if compared else None
+    return Row(*method, (*cells, average), statistics.interquartile_mean(ours), improvement)
+
+
+def _cell(column: Column, method: Method, numbers: Numbers) -> Cell:
+    printed = numbers.get((*method, column.task)) if column.comparable else None
+    records, other = list(column.by_seed(method).values()), pairs.token_space(method[1])
     if not records:
-        return Cell(published=other)
+        return Cell(published=printed)
     return Cell(
         ours=statistics.accuracy(records),
-        published=other,
+        published=printed,
         at_chance=statistics.at_chance(records),
         dirty=any(record.dirty for record in records),
-        gain=_gain([column], method),
-        parameters=max(record.parameters for record in records),
-        steps=records[0].steps,
-        seconds=fmean(record.seconds["total"] for record in records),
-        tokens_per_second=fmean(record.tokens_per_second for record in records),
-        peak_memory=max(record.peak_memory_bytes or 0 for record in records) or None,
+        gain=None if method == other else pairs.gain([column], method, other),
+        costs={name: measure.of(records) for name, measure in MEASURES.items()},
     )
-
-
-def _gain(columns: Sequence[Column], method: Method) -> Interval | None:
-    other = pairs.token_space(method[1])
-    return None if method == other else statistics.paired(pairs.differences(columns, method, other))
-
-
-def _over_all(five: Sequence[Column], method: Method) -> tuple[Interval | None, Interval | None]:
-    ours, other = pairs.scores(five, method), pairs.scores(five, pairs.token_space(method[1]))
-    if len(ours[0]) < 2:
-        return None, None
-    compared = method[0] != "vanilla" and len(other[0]) >= 2
-    return aggregate.interquartile_mean(ours), aggregate.improvement(ours, other) if compared else None
 
 
 def _average(cells: Sequence[Cell], gain: Interval | None) -> Cell:
     """Average over the five tasks, ours and published each only where all five are there."""
     ours = [cell.ours for cell in cells if cell.ours]
-    others = [cell.published for cell in cells if cell.published]
-    mean = _mean_of_five([other.accuracy for other in others])
+    printed = [cell.published for cell in cells if cell.published]
+    mean, whole = _mean_of_five([number.accuracy for number in printed]), len(ours) == len(TASKS)
     return Cell(
-        ours=statistics.average(ours) if len(ours) == len(TASKS) else None,
-        published=None if mean is None else Published(mean, others[0].source),
-        dirty=len(ours) == len(TASKS) and any(cell.dirty for cell in cells),
+        ours=statistics.average(ours) if whole else None,
+        published=None if mean is None else Published(mean, printed[0].source),
+        dirty=whole and any(cell.dirty for cell in cells),
         gain=gain,
     )
 
@@ -180,43 +211,3 @@ def _average(cells: Sequence[Cell], gain: Interval | None) -> Cell:
 def _mean_of_five(shares: Sequence[float | None]) -> float | None:
     there = [share for share in shares if share is not None]
     return fmean(there) if len(there) == len(TASKS) else None
-
-
-def _notes(table: Table, means: Sequence[str]) -> list[str]:
-    """Return what a reader must know to read the table: only what applies to it."""
-    columns, rows = table.columns, table.rows
-    runs = Counter(f"{record.device}, {record.precision}" for column in columns for record in column.records)
-    if not runs:
-        return ["No finished run of this preset yet."]
-    cells = [cell for row in rows for cell in row.cells]
-    methods = {cell.ours.method for cell in cells if cell.ours}
-    seeds = f"n={table.seeds} seed{'s' * (table.seeds != 1)} in every cell" if table.seeds else "n seeds"
-    notes = [f"Test accuracy in per cent: mean ± half-width of the 95 % interval, {seeds}; bold is the best."]
-    if "t" in methods:
-        notes.append("n of 2 or more: Student's t over the seeds.")
-    if "wilson" in methods:
-        notes.append("n=1: Wilson over the test examples, its larger side; the spread of seeds is not in it.")
-    if "average" in methods:
-        notes.append(
-            f"Average: of {', '.join(means)}, where all five are there, a FAIL counted at its number;"
-            " half-widths combined as of independent errors, n the fewest seeds of the five."
-        )
-    if any(cell.at_chance for cell in cells):
-        notes.append(
-            "FAIL: not surely above the majority class, by Wilson's lower bound over the test examples."
-        )
-    apart = [column.label for column in columns if column.records and not column.comparable]
-    if apart:
-        notes.append(f"No published number compares with {', '.join(apart)}: data or length are not LRA's.")
-    alone = [row.label for row in rows if not any(cell.published for cell in row.cells)]
-    if alone and len(apart) < len([column for column in columns if column.records]):
-        notes.append(f"No published number that can be cited: {', '.join(alone)}.")
-    sources = sorted({cell.published.source for cell in cells if cell.published})
-    if sources:
-        cited = "; ".join(CITATIONS[source] for source in sources)
-        notes.append(f"Published, each at its authors' width, steps and recipe: {cited}.")
-    if masked := [column.label for column in columns if column.masks_black]:
-        notes.append(f"Black pixels are masked as padding, as in LRA's code: {', '.join(masked)}.")
-    if any(cell.dirty for cell in cells):
-        notes.append("*: run with uncommitted changes, so the commit alone does not reproduce the column.")
-    return [*notes, f"Runs: {'; '.join(f'{count} on {kind}' for kind, count in sorted(runs.items()))}."]

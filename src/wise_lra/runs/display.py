@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from wise_lra.results.lines import per_cent
+from wise_lra.results.text import per_cent
 from wise_lra.runs.estimate import clock
 from wise_lra.runs.status import STYLES, RunStatus, Status, lines
 

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from wise_lra.checks import expect_whole
 from wise_lra.config import CONFIGS, ConfigurationError, compose
-from wise_lra.results.lines import per_cent
 from wise_lra.results.reading import one_line
+from wise_lra.results.text import per_cent
 from wise_lra.runs.job import Job, planned
 from wise_lra.runs.status import Status
 from wise_lra.runs.sweeper import EXTRA, LaunchingSweeper

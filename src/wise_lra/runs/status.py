@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from wise_lra.results.atomic import write_text
-from wise_lra.results.lines import per_cent
 from wise_lra.results.reading import one_line, read_json
 from wise_lra.results.record import Record, read
+from wise_lra.results.text import per_cent
 from wise_lra.runs.estimate import clock
 from wise_lra.runs.key import RunKey
 from wise_lra.runs.lock import holder
