@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ from wise_lra.run import preset_label
 from wise_lra.runs import study as studies
 from wise_lra.runs.job import planned
 from wise_lra.runs.space import Space, corners, holds
-from wise_lra.runs.study import Reported, open_study, pruner_of, retry_dead_trials, storage_of
+from wise_lra.runs.study import PRUNERS, Reported, open_study, retry_dead_trials, storage_of
 from wise_lra.runs.sweeper import Grid, combinations
 from wise_lra.stopping import GivenUp
 
@@ -175,13 +176,13 @@ def test_a_space_is_read_in_hydras_words() -> None:
     [
         ({"recipe.lrr": "choice(1, 2)"}, [], "recipe.lrr=1: no such key; did you mean recipe.lr?"),
         ({"wavelet.name": "choice(db2, bd4)", "backbone": "choice(wise_fixed)"}, [], "backbone"),
-        ({"recipe.lr": "interval(0.1, 0.01)"}, [], "expected a lower end below"),
-        ({"recipe.lr": "tag(log, interval(0, 1))"}, [], "above 0"),
-        ({"recipe.lr": "0.1"}, [], "expected choice"),
+        ({"recipe.lr": "interval(0.1, 0.01)"}, [], r"recipe.lr=interval\(0.1, 0.01\)"),
+        ({"recipe.lr": "tag(log, interval(0, 1))"}, [], r"recipe.lr=tag.*: .* 0 "),
+        ({"recipe.lr": "0.1"}, [], r"recipe.lr=0.1: .*choice"),
         ({"heads.number": "choice(1, 3)"}, [], "heads.number=3: does not divide"),
-        (TINY, [{"recipe.lr": 0.5}], r"first\[0\].recipe.lr=0.5: expected 0.001 to 0.1"),
-        (TINY, [{"recipe.steps": 5}], r"first\[0\].recipe.steps=5: no such parameter"),
-        ({}, [], "nothing to search"),
+        (TINY, [{"recipe.lr": 0.5}], r"first\[0\].recipe.lr=0.5: .*0.001"),
+        (TINY, [{"recipe.steps": 5}], r"first\[0\].recipe.steps=5: .*recipe.lr"),
+        ({}, [], "hydra.sweeper.params"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_named(params: Any, first: Any, named: str) -> None:
@@ -193,7 +194,7 @@ def test_a_space_that_cannot_be_searched_is_named(params: Any, first: Any, named
 
 def opened_study(storage: Path, name: str = "tiny", params: Any = TINY) -> Any:
     space = Space.of(params, [{"recipe.lr": 0.01, "heads.number": 2}], [])
-    return open_study(name, storage, space, "tpe", 0, pruner_of("median", 1, 0))
+    return open_study(name, storage, space, "tpe", 0, PRUNERS["median"](1, 0))
 
 
 def test_a_storage_of_another_study_is_named(tmp_path: Path) -> None:
@@ -202,12 +203,12 @@ def test_a_storage_of_another_study_is_named(tmp_path: Path) -> None:
     assert opened_study(storage).study_name == study.study_name
     (first,) = study.trials
     assert first.system_attrs["fixed_params"] == {"recipe.lr": 0.01, "heads.number": 2}
-    with pytest.raises(ConfigurationError, match="holds the study tiny, not other"):
+    with pytest.raises(ConfigurationError, match=r"study.db: .*tiny.*other"):
         opened_study(storage, "other")
-    with pytest.raises(ConfigurationError, match=r"another search .*heads.number"):
+    with pytest.raises(ConfigurationError, match=r"study.db: .*heads.number"):
         opened_study(storage, params=TINY | {"heads.number": "choice(1, 2, 4)"})
     (tmp_path / "text.db").write_text("no database\n" * 100)
-    with pytest.raises(ConfigurationError, match="no storage of Optuna"):
+    with pytest.raises(ConfigurationError, match=r"text\.db: "):
         opened_study(tmp_path / "text.db")
 
 
@@ -216,13 +217,15 @@ def test_the_trials_of_a_killed_search_are_begun_again(
 ) -> None:
     monkeypatch.setattr(studies, "BEAT", 1)
     monkeypatch.setattr(studies, "GRACE", 2)
-    study, distributions = opened_study(tmp_path / "study.db"), Space.of(TINY, [], []).distributions
-    dead, alive = studies.ask(study, distributions), studies.ask(study, distributions)
-    with studies.heartbeat(study, [alive]):
+    study, space = opened_study(tmp_path / "study.db"), Space.of(TINY, [], [])
+    with ExitStack() as alive:
+        with ExitStack() as dying:
+            dead = studies.ask(study, space, dying)
+        studies.ask(study, space, alive)
         retry_dead_trials(study)
-    states = [trial.state.name for trial in study.trials]
-    assert states == ["FAIL", "RUNNING", "WAITING"]
-    assert studies.ask(study, distributions).params == dead.params
+        states = [trial.state.name for trial in study.trials]
+        assert states == ["FAIL", "RUNNING", "WAITING"]
+        assert studies.ask(study, space, alive).params == dead.params
 
 
 def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
@@ -231,7 +234,8 @@ def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
     rule = {"pruner": "median", "startup_trials": 1, "warmup_points": 0}
     module: Any = None
     for accuracy, given_up in ((0.5, False), (0.6, False), (0.1, True)):
-        trial = studies.ask(study, {})
+        with ExitStack() as alive:
+            trial = studies.ask(study, Space({}), alive)
         told = Reported({"storage": str(storage), "study": "tiny", "id": trial._trial_id, **rule})
         trainer: Any = SimpleNamespace(
             callback_metrics={"validation/accuracy": torch.tensor(accuracy)}, current_epoch=0, global_step=10
@@ -311,7 +315,7 @@ def test_a_search_goes_on_where_it_was_and_workers_share_it(folder: Path, tmp_pa
     assert len(ended) == len(study.trials) == 6
     other = search(folder, tmp_path, 7, "recipe.batch_size=4")
     assert other.returncode == 2
-    assert "another search (only one of them has" in other.stderr
+    assert "recipe.batch_size" in other.stderr
 
 
 def test_a_sweep_of_wandb_has_the_same_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

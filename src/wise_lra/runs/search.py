@@ -3,45 +3,38 @@
 import logging
 import shlex
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import optuna
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from wise_lra.checks import expect_whole
 from wise_lra.config import CONFIGS, ConfigurationError, compose
+from wise_lra.provenance import commit, dirty
 from wise_lra.results.reading import one_line
 from wise_lra.results.text import per_cent
+from wise_lra.runs import study as studies
 from wise_lra.runs.job import Job, planned
+from wise_lra.runs.space import Space
 from wise_lra.runs.status import Status
-from wise_lra.runs.sweeper import EXTRA, LaunchingSweeper
+from wise_lra.runs.sweeper import LaunchingSweeper
 
 log = logging.getLogger(__name__)
 
-WITHOUT_RESULT = 3  # waves without a single result before a search ends
-UNFIT = 100  # draws in a row that cannot be built before the space is called unfit
+MOST_FAILURES = 20  # trials in a row that may fail before a search ends
 
 
 class Search(LaunchingSweeper):
     """Searches the space of `params` for the best validation accuracy; test data are never read.
 
-    Args:
-        study: the name of the study in the storage.
-        storage: a SQLite file; several searches may work on it at once, and one that was killed goes on.
-        trials: how many the study shall have in all, those given up early counted, failed ones not.
-        at_a_time: trials that the launcher is given at once.
-        params: the space, in Hydra's sweep syntax.
-        first: settings that are tried before any is drawn.
-        sampler: "tpe" or "random".
-        seed: of the sampler.
-        pruner: "median", "hyperband" or "none".
-        startup_trials: trials that must have ended before the median gives any up.
-        warmup_points: validations of a trial before the median may give it up.
-        result: the file for the best configuration.
+    Its settings are those of configs/hydra/sweeper/optuna.yaml, which tells what each means.
     """
 
     def __init__(
@@ -49,106 +42,82 @@ class Search(LaunchingSweeper):
     ) -> None:
         self.name, self.storage, self.result = study, Path(storage), Path(result)
         self.params: Any = params or {}
-        self.first, self.settings = first or (), settings
-        self.rule = {key: settings[key] for key in ("pruner", "startup_trials", "warmup_points")}
+        self.first, self.settings, self.failures = first or (), settings, 0
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives. Raises ConfigurationError on a bad setting, and without Optuna."""
+        """Take what Hydra gives. Raises ConfigurationError on a bad setting."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        try:
-            from wise_lra.runs.study import PRUNERS, SAMPLERS
-        except ImportError:
-            raise ConfigurationError(f"hydra/sweeper=optuna: Optuna is not installed; {EXTRA}") from None
         least = {"trials": 1, "at_a_time": 1, "seed": 0, "startup_trials": 0, "warmup_points": 0}
         for key, low in least.items():
             expect_whole(f"hydra.sweeper.{key}", self.settings[key], low, 10**9)
-        for key, known in (("pruner", PRUNERS), ("sampler", SAMPLERS)):
+        for key, known in (("pruner", studies.PRUNERS), ("sampler", studies.SAMPLERS)):
             if (value := self.settings[key]) not in known:
                 raise ConfigurationError(f"hydra.sweeper.{key}={value}: expected one of {', '.join(known)}")
 
     def sweep(self, arguments: list[str]) -> None:
         """Search. Raises ConfigurationError before the first trial, SystemExit(1) where no trial was finished."""
-        from wise_lra.runs import study as studies
-        from wise_lra.runs.space import Space
-
         space = Space.of(self.params, self.first, arguments)
         space.check()
         studies.expect_own(self.result, self.name)
-        pruner = studies.pruner_of(*self.rule.values())
-        study = studies.open_study(
-            self.name, self.storage, space, self.settings["sampler"], self.settings["seed"], pruner
-        )
+        rule = {key: self.settings[key] for key in ("pruner", "startup_trials", "warmup_points")}
+        pruner = studies.PRUNERS[rule["pruner"]](rule["startup_trials"], rule["warmup_points"])
+        sampler, seed = self.settings["sampler"], self.settings["seed"]
+        study = studies.open_study(self.name, self.storage, space, sampler, seed, pruner)
+        self.trial = {"storage": f"'{self.storage.resolve()}'", "study": f"'{self.name}'", **rule}
         (job,) = planned([space.fixed], self.here)  # prepares the data, once for all trials
         if job.problem:
             raise ConfigurationError(job.problem)
         studies.retry_dead_trials(study)
-        without_result = 0
-        while wave := self._wave(study, space):
-            reason = self._run(study, wave)
-            without_result = without_result + 1 if reason and not any(t.values for t in study.trials) else 0
-            if without_result == WITHOUT_RESULT:
-                raise ConfigurationError(
-                    f"{WITHOUT_RESULT} times no trial could be run, the last because {reason}"
-                )
+        while room := self._room(study):
+            self._run(study, space, room)
         self._conclude(study, space)
 
-    def _wave(self, study: Any, space: Any) -> dict[Job, Any]:
-        """Ask for the next trials; those that cannot be built end at once and do not count."""
-        from optuna.trial import TrialState
-
-        from wise_lra.runs.study import ask
-
+    def _room(self, study: optuna.Study) -> int:
+        """Return how many trials come next, 0 where the study has all; those of other searches count."""
         counting = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         taken = len(study.get_trials(deepcopy=False, states=counting))
-        room, unfit = min(self.settings["at_a_time"], self.settings["trials"] - taken), 0
-        where = f"storage:'{self.storage.resolve()}',study:'{self.name}'"
-        rule = ",".join(f"{key}:{value}" for key, value in self.rule.items())
-        wave: dict[Job, Any] = {}
-        while len(wave) < room:
-            trial = ask(study, space.distributions)
-            reference = f"+trial={{{where},id:{trial._trial_id},{rule}}}"
-            try:
-                (job,) = planned([(*space.overrides(trial.params), reference)], self.here)
-            except ConfigurationError as error:
-                trial.set_user_attr("reason", str(error))
-                study.tell(trial, state=TrialState.FAIL)
-                if (unfit := unfit + 1) == UNFIT:
-                    raise ConfigurationError(
-                        f"hydra.sweeper.params: {UNFIT} draws in a row cannot be built, the last because {error}"
-                    ) from None
-                continue
-            wave[job] = trial
-        return wave
+        return max(0, min(self.settings["at_a_time"], self.settings["trials"] - taken))
 
-    def _run(self, study: Any, wave: dict[Job, Any]) -> str:
-        """Let the launcher run trials, tell the study how they ended; return why the last failed, if all did."""
-        from optuna.trial import TrialState
+    def _run(self, study: optuna.Study, space: Space, room: int) -> None:
+        """Ask for trials, let the launcher run them, and tell the study how they ended.
 
-        from wise_lra.runs.study import ACCURACY, heartbeat
-
-        with heartbeat(study, wave.values()):
-            rows = self.launch(list(wave), min(trial.number for trial in wave.values()))
-        reasons = []
-        for job, trial in wave.items():
-            row, attributes = rows[job], study.trials[trial.number].user_attrs
+        Values that cannot be built together fail at once and do not count.
+        Raises ConfigurationError where MOST_FAILURES trials in a row failed.
+        """
+        jobs: dict[Job, optuna.Trial] = {}
+        with ExitStack() as alive:
+            while len(jobs) < room:
+                trial = studies.ask(study, space, alive)
+                settings = ",".join(f"{k}:{v}" for k, v in {**self.trial, "id": trial._trial_id}.items())
+                try:
+                    (job,) = planned([(*space.overrides(trial.params), f"+trial={{{settings}}}")], self.here)
+                    jobs[job] = trial
+                except ConfigurationError as error:
+                    self._fail(study, trial, str(error))
+            rows = self.launch(list(jobs), min(trial.number for trial in jobs.values()))
+        for job, trial in jobs.items():
+            row, accuracy = rows[job], study.trials[trial.number].user_attrs.get(studies.ACCURACY)
             if row.status != Status.DONE:
-                reasons.append(row.reason)
-                trial.set_user_attr("reason", row.reason)
-                study.tell(trial, state=TrialState.FAIL)
-                log.info("trial %s: %s", trial.number, row.reason)
-            elif (accuracy := attributes.get(ACCURACY)) is None:
-                study.tell(trial, state=TrialState.PRUNED)
-                log.info("trial %s: given up by the pruner", trial.number)
-            else:
-                study.tell(trial, accuracy)
-                log.info("trial %s: validation accuracy %s %%", trial.number, per_cent(accuracy))
-        return reasons[-1] if len(reasons) == len(wave) else ""
+                self._fail(study, trial, row.reason)
+                continue
+            self.failures = 0
+            told = {"state": TrialState.PRUNED} if accuracy is None else {"values": accuracy}
+            ended = study.tell(trial, **told)
+            log.info("trial %s: %s, %s %%", trial.number, ended.state.name.lower(), per_cent(ended.value))
 
-    def _conclude(self, study: Any, space: Any) -> None:
+    def _fail(self, study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        study.tell(trial, state=TrialState.FAIL)
+        log.info("trial %s: %s", trial.number, reason)
+        self.failures += 1
+        if self.failures == MOST_FAILURES:
+            raise ConfigurationError(
+                f"study {self.name}: {self.failures} trials in a row failed, the last because {reason}; "
+                "expected a smaller space in hydra.sweeper.params, or other settings"
+            )
+
+    def _conclude(self, study: optuna.Study, space: Space) -> None:
         """Print the trials, and write the best of them as an experiment."""
-        from wise_lra.provenance import commit, dirty
-        from wise_lra.runs.study import write_experiment
-
         trials = study.get_trials(deepcopy=False)
         console = Console(width=None if Console().is_terminal else 200)
         console.print(_table(self.name, trials, list(space.distributions)))
@@ -167,7 +136,7 @@ class Search(LaunchingSweeper):
             "commit": commit(),
             "dirty": dirty(),
         }
-        write_experiment(self.result, overrides, compose(overrides), found)
+        studies.write_experiment(self.result, overrides, compose(overrides), found)
         hint = f"; train and test it with: scripts/train.py {shlex.quote(f'experiment={self.result.stem}')}"
         print(
             f"best: trial {best.number}, validation accuracy {per_cent(best.value)} %; the test set was not read\n"
@@ -184,18 +153,15 @@ def _table(name: str, trials: list[Any], keys: list[str]) -> Table:
     best = max((trial.value for trial in trials if trial.value is not None), default=None)
     for trial in trials:
         last = max(trial.intermediate_values.items(), default=(0, None))[1]
-        failed = trial.state.name == "FAIL"
+        state = trial.state.name.lower()
+        if trial.state == TrialState.FAIL:
+            state += f": {one_line(trial.user_attrs.get('reason', 'killed'))}"
+        values = [trial.params.get(key) for key in keys]
         shown.add_row(
             str(trial.number),
-            *(_value(trial.params.get(key)) for key in keys),
+            *(Text(f"{one:.3g}" if isinstance(one, float) else one_line(str(one))) for one in values),
             per_cent(trial.value if trial.value is not None else last),
-            Text(
-                trial.state.name.lower() + f": {one_line(trial.user_attrs.get('reason', 'killed'))}" * failed
-            ),
+            Text(state),
             style="bold green" if trial.value is not None and trial.value == best else "",
         )
     return shown
-
-
-def _value(value: Any) -> Text:
-    return Text(f"{value:.3g}" if isinstance(value, float) else one_line(str(value)))

@@ -1,6 +1,6 @@
-"""A search space: Hydra's own sweep syntax, read as Optuna's distributions, every value tried on a config."""
+"""A search space: Hydra's sweep syntax, read as Optuna's distributions, each value tried on a configuration."""
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -25,7 +25,77 @@ MACHINE = (
     *("records", "runs", "overwrite", "logger", "trainer", "cluster", "sweep"),
     *("data.root", "data.archives", "data.folder", "data.release"),
 )
-"""Settings that say where and how, not what: no part of a study, nor of what it finds."""
+"""Settings that say where and how, not what: no part of a study, nor of its result."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search varies, what it leaves as given, and the trials that it begins with."""
+
+    distributions: dict[str, BaseDistribution]
+    fixed: tuple[str, ...] = ()
+    first: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, params: Values, first: Sequence[Values], arguments: Sequence[str]) -> Self:
+        """Read a space of a config's params and first trials, and of the command line, which wins.
+
+        A setting that the command line fixes is not searched, and leaves the first trials. A first trial whose
+        value the command line's narrower choice leaves out is left out.
+        Raises ConfigurationError on a value that is no choice, range or interval.
+        """
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            own = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
+            given = {one.key_or_group: one for one in parser.parse_overrides(list(arguments))}
+            swept = {key: one for key, one in given.items() if one.is_sweep_override()}
+            searched = {one.key_or_group: one for one in own if one.key_or_group not in given} | swept
+            distributions = {key: distribution(one) for key, one in searched.items()}
+        fixed = tuple(str(one.input_line) for key, one in given.items() if key not in swept)
+        trials = [{k: v for k, v in one.items() if k in swept or k not in given} for one in first]
+        within = [one for one in trials if all(holds(distributions[k], one[k]) for k in swept if k in one)]
+        return cls(distributions, fixed, tuple(within))
+
+    def overrides(self, values: Values) -> tuple[str, ...]:
+        """Return the overrides of a trial with these values."""
+        return (*self.fixed, *(f"{key}={value}" for key, value in values.items()))
+
+    def check(self) -> None:
+        """Compose every choice and end, then the first trials.
+
+        Raises ConfigurationError naming a setting that does not exist, a value that it cannot have, a first trial
+        that cannot be run or lies outside.
+        """
+        if not self.distributions:
+            raise ConfigurationError(
+                "hydra.sweeper.params: nothing to search; say sweep=<name>, or recipe.lr=interval(0.001,0.1)"
+            )
+        tried: list[tuple[Values, str]] = [({}, "of the command line")]
+        tried += [
+            ({key: value}, "of the search space")
+            for key, within in self.distributions.items()
+            for value in corners(within)
+        ]
+        for number, values in enumerate(self.first):
+            tried.append((values, f"of hydra.sweeper.first[{number}]"))
+            for key, value in values.items():
+                within = self.distributions.get(key)
+                if within is None or not holds(within, value):
+                    expected = within or f"one of {', '.join(self.distributions)}"
+                    raise ConfigurationError(
+                        f"hydra.sweeper.first[{number}].{key}={value}: expected {expected}"
+                    )
+        for setting, where in tried:
+            try:
+                compose(self.overrides(setting))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error} ({where})") from None
+
+    def facts(self) -> dict[str, str]:
+        """Return what two searches of one study have in common: the space, and what is fixed of science."""
+        space = {key: str(within) for key, within in self.distributions.items()}
+        return space | dict(text.split("=", 1) for text in self.fixed if is_science(text))
 
 
 def distribution(override: Override) -> BaseDistribution:
@@ -36,10 +106,9 @@ def distribution(override: Override) -> BaseDistribution:
     value, text = override.value(), override.input_line
     if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
         low, high, log = value.start, value.end, "log" in value.tags
-        if low >= high:
-            raise ConfigurationError(f"{text}: expected a lower end below the higher one")
-        if log and low <= 0:
-            raise ConfigurationError(f"{text}: expected a lower end above 0, for the scale is logarithmic")
+        if not (0 if log else -math.inf) < low < high:
+            least = "above 0 and " * log
+            raise ConfigurationError(f"{text}: expected a lower end {least}below the higher one")
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log)
         return FloatDistribution(low, high, log=log)
@@ -62,86 +131,6 @@ def holds(within: Any, value: Any) -> bool:
     whole = isinstance(within, IntDistribution)
     fits = isinstance(value, (int, float)) and not (whole and value != int(value))
     return fits and within.low <= value <= within.high
-
-
-@dataclass(frozen=True)
-class Space:
-    """What a search varies, what it leaves as said, and the trials that it begins with."""
-
-    distributions: dict[str, BaseDistribution]
-    fixed: tuple[str, ...] = ()
-    first: tuple[dict[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, params: Values, first: Sequence[Values], arguments: Sequence[str]) -> Self:
-        """Read a space of a config's params and first trials, and of the command line, which wins.
-
-        A setting that the command line fixes is not searched, and leaves the first trials. A first trial whose
-        value the command line's narrower choice leaves out is none.
-        """
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            own = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
-            said = parser.parse_overrides(list(arguments))
-            given = {override.key_or_group: override.is_sweep_override() for override in said}
-            searched = {o.key_or_group: o for o in own if o.key_or_group not in given}
-            searched |= {o.key_or_group: o for o in said if o.is_sweep_override()}
-            distributions = {key: distribution(override) for key, override in searched.items()}
-        fixed = tuple(str(override.input_line) for override in said if not override.is_sweep_override())
-        kept = [{k: v for k, v in one.items() if given.get(k, True)} for one in map(dict, first)]
-        narrowed = [key for key in distributions if key in given]
-        within = [one for one in kept if all(holds(distributions[k], one[k]) for k in narrowed if k in one)]
-        return cls(distributions, fixed, tuple(within))
-
-    def overrides(self, values: Values) -> tuple[str, ...]:
-        """Return the overrides of a trial with these values."""
-        return (*self.fixed, *(f"{key}={value}" for key, value in values.items()))
-
-    def check(self) -> None:
-        """Compose every choice and end, then the first trials.
-
-        Raises ConfigurationError naming a setting that does not exist, a value that it cannot have, a first trial
-        that cannot be run or lies outside.
-        """
-        if not self.distributions:
-            raise ConfigurationError(
-                "hydra.sweeper.params: nothing to search; say sweep=<name>, or recipe.lr=interval(0.001,0.1)"
-            )
-        compose(self.fixed)
-        for key, within in self.distributions.items():
-            for value in corners(within):
-                self._expect({key: value}, "of the search space")
-        for number, values in enumerate(self.first):
-            for key, value in values.items():
-                what = f"hydra.sweeper.first[{number}].{key}={value}"
-                if key not in self.distributions:
-                    known = ", ".join(self.distributions)
-                    raise ConfigurationError(
-                        f"{what}: no such parameter in the search space; expected some of {known}"
-                    )
-                if not holds(within := self.distributions[key], value):
-                    ends = " to ".join(map(str, corners(within)))
-                    some = ", ".join(map(str, corners(within)))
-                    choices = isinstance(within, CategoricalDistribution)
-                    raise ConfigurationError(f"{what}: expected {f'one of {some}' if choices else ends}")
-            self._expect(values, f"of the first trial {number}")
-
-    def fingerprint(self) -> str:
-        """Return what makes two searches the same study, as JSON: the space and what is fixed of science."""
-        plain = {
-            key: {"choices": list(corners(within))}
-            if isinstance(within, CategoricalDistribution)
-            else {"low": within.low, "high": within.high, "log": within.log}  # type: ignore[attr-defined]
-            for key, within in self.distributions.items()
-        }
-        return json.dumps({"space": plain, "fixed": sorted(filter(is_science, self.fixed))}, sort_keys=True)
-
-    def _expect(self, values: Values, what: str) -> None:
-        try:
-            compose(self.overrides(values))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{error} ({what})") from None
 
 
 def is_science(override: str) -> bool:

@@ -1,10 +1,8 @@
 """An Optuna study in a SQLite file: opened, checked, reported to by trials; its best becomes an experiment."""
 
-import json
-import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +10,12 @@ from typing import Any, cast
 import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from optuna.storages._heartbeat import HeartbeatThread
+from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import TrialState
 from pytorch_lightning import Callback, LightningModule, Trainer
+from sqlalchemy.exc import DatabaseError
 
 from wise_lra.config import CONFIGS, ConfigurationError
 from wise_lra.results.atomic import write_text
@@ -23,8 +24,17 @@ from wise_lra.stopping import GivenUp
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-PRUNERS = ("median", "hyperband", "none")
-SAMPLERS = ("tpe", "random")
+SAMPLERS: dict[str, Callable[[int], Any]] = {
+    "tpe": lambda seed: TPESampler(seed=seed, n_startup_trials=5, constant_liar=True),
+    "random": RandomSampler,
+}
+PRUNERS: dict[
+    str, Callable[[int, int], Any]
+] = {  # of trials that have ended, and validations before the first
+    "median": MedianPruner,
+    "hyperband": lambda startup_trials, warmup_points: HyperbandPruner(),
+    "none": lambda startup_trials, warmup_points: NopPruner(),
+}
 ACCURACY = "accuracy"  # what a trial that has come to its end sets
 BEAT, GRACE = 3, 10  # seconds between two signs of life of a trial, and without one until it counts as dead
 
@@ -36,35 +46,34 @@ def open_study(name: str, path: Path, space: Space, sampler: str, seed: int, pru
     space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    known, asked = _content(path)
-    if known and name not in known:
+    where = f"hydra.sweeper.storage={path}"
+    try:
+        storage = storage_of(path)
+        names = optuna.get_all_study_names(storage)
+    except DatabaseError as error:
+        raise ConfigurationError(f"{where}: no storage of Optuna ({error.orig}); name another file") from None
+    if names and name not in names:
         raise ConfigurationError(
-            f"hydra.sweeper.storage={path}: holds the study {', '.join(known)}, not {name}; "
+            f"{where}: holds the study {', '.join(names)}, not {name}; "
             "name another file, or that study in hydra.sweeper.study"
         )
-    seed += asked  # no start of a search repeats the draws of an earlier one
-    if sampler == "random":
-        draws: Any = optuna.samplers.RandomSampler(seed)
-    else:
-        draws = optuna.samplers.TPESampler(seed=seed, n_startup_trials=5, constant_liar=True)
     study = optuna.create_study(
-        study_name=name,
-        storage=storage_of(path),
-        direction="maximize",
-        sampler=draws,
-        pruner=pruner,
-        load_if_exists=True,
+        study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True
     )
-    mine, theirs = space.fingerprint(), study.user_attrs.get("space")
+    # No start of a search repeats the draws of an earlier one.
+    study.sampler = SAMPLERS[sampler](seed + len(study.get_trials(deepcopy=False)))
+    mine, theirs = space.facts(), study.user_attrs.get("facts")
     if theirs is None:
         for values in space.first:
             study.enqueue_trial(dict(values), skip_if_exists=True)
-        study.set_user_attr("space", mine)
-    elif theirs != mine:
-        raise ConfigurationError(
-            f"hydra.sweeper.storage={path}: its study {name} is another search ({_difference(theirs, mine)}); "
-            "name another file in hydra.sweeper.storage"
-        )
+        study.set_user_attr("facts", mine)
+        return study
+    for key in {**theirs, **mine}:
+        there, here = (facts.get(key, "not there") for facts in (theirs, mine))
+        if there != here:
+            raise ConfigurationError(
+                f"{where}: its study {name} is another search ({key}: {there} in it, {here} now); name another file"
+            )
     return study
 
 
@@ -79,30 +88,12 @@ def storage_of(path: Path) -> optuna.storages.RDBStorage:
         )
 
 
-def pruner_of(name: str, startup_trials: int, warmup_points: int) -> Any:
-    """Return the rule by which a trial is given up, from its accuracies at the validations."""
-    if name == "none":
-        return optuna.pruners.NopPruner()
-    if name == "hyperband":
-        return optuna.pruners.HyperbandPruner()
-    return optuna.pruners.MedianPruner(n_startup_trials=startup_trials, n_warmup_steps=warmup_points)
-
-
-def ask(study: Any, distributions: Mapping[str, Any]) -> optuna.Trial:
-    """Return the next trial, alive from now on: a `heartbeat` is to follow."""
+def ask(study: Any, space: Space, alive: ExitStack) -> optuna.Trial:
+    """Return the next trial; it gives signs of life until `alive` ends, as in `Study.optimize`."""
     with _without_warnings():
-        trial = study.ask(distributions)
-    study._storage.record_heartbeat(trial._trial_id)
+        trial = study.ask(space.distributions)
+    alive.enter_context(cast(Any, get_heartbeat_thread(trial._trial_id, study._storage)))
     return trial
-
-
-@contextmanager
-def heartbeat(study: Any, trials: Iterable[optuna.Trial]) -> Iterator[None]:
-    """Give signs of life for trials as long as this block lasts, as `Study.optimize` does."""
-    with ExitStack() as alive:
-        for trial in trials:
-            alive.enter_context(cast(Any, HeartbeatThread(trial._trial_id, study._storage)))
-        yield
 
 
 def retry_dead_trials(study: optuna.Study) -> None:
@@ -117,14 +108,16 @@ def retry_dead_trials(study: optuna.Study) -> None:
 
 
 class Reported(Callback):
-    """Reports each validation's accuracy to the study of a trial, counted in validations from 1."""
+    """Reports each validation's accuracy to the study of a trial, counted in validations from 1.
+
+    Args:
+        trial: storage, study and id of the trial; pruner, startup_trials and warmup_points of its search.
+    """
 
     def __init__(self, trial: Mapping[str, Any]) -> None:
-        """Find the trial by `storage`, `study` and `id`; the pruner is that of the search."""
-        pruner = pruner_of(trial["pruner"], trial["startup_trials"], trial["warmup_points"])
-        study = optuna.load_study(
-            study_name=trial["study"], storage=storage_of(Path(trial["storage"])), pruner=pruner
-        )
+        pruner = PRUNERS[trial["pruner"]](trial["startup_trials"], trial["warmup_points"])
+        storage = storage_of(Path(trial["storage"]))
+        study = optuna.load_study(study_name=trial["study"], storage=storage, pruner=pruner)
         self._trial = optuna.trial.Trial(study, trial["id"])
         self._told = len(study.trials[self._trial.number].intermediate_values)
         self._points = 0
@@ -160,7 +153,7 @@ def expect_own(path: Path, study: str) -> None:
         found = {}
     if found.get("study") != study:
         raise ConfigurationError(
-            f"hydra.sweeper.result={path}: holds something else than the best of study {study}; name another file"
+            f"hydra.sweeper.result={path}: expected a file of the study {study}, or none; name another file"
         )
 
 
@@ -193,26 +186,3 @@ def _without_warnings() -> Iterator[None]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
         yield
-
-
-def _content(path: Path) -> tuple[list[str], int]:
-    """Return the names of the studies in a file and the number of their trials, none if it is not there."""
-    if not path.exists():
-        return [], 0
-    try:
-        with sqlite3.connect(f"file:{path.resolve()}?mode=ro", uri=True) as database:
-            names = [name for (name,) in database.execute("select study_name from studies order by study_id")]
-            return names, int(database.execute("select count(*) from trials").fetchone()[0])
-    except sqlite3.Error as error:
-        raise ConfigurationError(
-            f"hydra.sweeper.storage={path}: no storage of Optuna ({error}); name another file"
-        ) from None
-
-
-def _difference(theirs: str, mine: str) -> str:
-    old, new = json.loads(theirs), json.loads(mine)
-    for key in sorted({*old["space"], *new["space"]}):
-        there, here = (one["space"].get(key, "not searched") for one in (old, new))
-        if there != here:
-            return f"there {key} is {there}, here {here}"
-    return f"only one of them has {' '.join(sorted(set(old['fixed']) ^ set(new['fixed'])))}"
