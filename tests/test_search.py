@@ -68,16 +68,14 @@ def test_a_backbone_without_attention_has_one_cell() -> None:
 
 
 def test_a_bad_cell_of_a_product_is_named() -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"heads.number=3: does not divide .*the cell heads.number=3; no job"
-    ):
+    with pytest.raises(ConfigurationError, match=r"heads.number=3.*the cell heads.number=3"):
         planned([("task=image", f"heads.number={number}") for number in (2, 3)])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without GPUs")
 def test_devices_that_are_not_here_are_named_before_any_job(tmp_path: Path) -> None:
     cells = [("trainer=gpu", f"data.root={tmp_path}", f"seed={seed}") for seed in (0, 1)]
-    with pytest.raises(ConfigurationError, match=r"torch sees no CUDA device here.*the cell seed=0; no job"):
+    with pytest.raises(ConfigurationError, match=r"trainer.*the cell seed=0"):
         planned(cells)
     assert not list(tmp_path.iterdir())
 
@@ -123,7 +121,7 @@ def test_launchers_end_in_the_same_table(folder: Path, tmp_path: Path, launcher:
     ("override", "named"),
     [
         ("hydra/launcher=slurm", "submitit_slurm"),
-        ("tusk=image,text", "tusk=image: no such key"),
+        ("tusk=image,text", "tusk=image"),
     ],
 )
 def test_a_mistake_ends_a_sweep_in_one_line(tmp_path: Path, override: str, named: str) -> None:
@@ -174,12 +172,12 @@ def test_a_space_is_read_in_hydras_words() -> None:
 @pytest.mark.parametrize(
     ("params", "first", "named"),
     [
-        ({"recipe.lrr": "choice(1, 2)"}, [], "recipe.lrr=1: no such key; did you mean recipe.lr?"),
+        ({"recipe.lrr": "choice(1, 2)"}, [], r"recipe.lrr=1: .*recipe.lr\b"),
         ({"wavelet.name": "choice(db2, bd4)", "backbone": "choice(wise_fixed)"}, [], "backbone"),
         ({"recipe.lr": "interval(0.1, 0.01)"}, [], r"recipe.lr=interval\(0.1, 0.01\)"),
         ({"recipe.lr": "tag(log, interval(0, 1))"}, [], r"recipe.lr=tag.*: .* 0 "),
         ({"recipe.lr": "0.1"}, [], r"recipe.lr=0.1: .*choice"),
-        ({"heads.number": "choice(1, 3)"}, [], "heads.number=3: does not divide"),
+        ({"heads.number": "choice(1, 3)"}, [], r"heads.number=3.*heads.qkv_dim"),
         (TINY, [{"recipe.lr": 0.5}], r"first\[0\].recipe.lr=0.5: .*0.001"),
         (TINY, [{"recipe.steps": 5}], r"first\[0\].recipe.steps=5: .*recipe.lr"),
         ({}, [], "hydra.sweeper.params"),
@@ -187,7 +185,7 @@ def test_a_space_is_read_in_hydras_words() -> None:
 )
 def test_a_space_that_cannot_be_searched_is_named(params: Any, first: Any, named: str) -> None:
     if named == "backbone":  # a wavelet matters only where the backbone has it
-        params, named = {"wavelet.name": "choice(db2, bd4)"}, "wavelet.name=bd4: no such wavelet"
+        params, named = {"wavelet.name": "choice(db2, bd4)"}, "bd4"
     with pytest.raises(ConfigurationError, match=named):
         Space.of(params, first, ["backbone=wise_fixed"]).check()
 
