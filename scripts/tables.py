@@ -1,6 +1,7 @@
-"""Build results/TABLE.md, .csv and .tex from records and published numbers alone.
+"""Build results/TABLE.md, .csv and .tex from records and published numbers alone, and print the tables.
 
-README.md shows another set of records: those in results/reference, which the project keeps in git.
+--adopt puts the records into results/reference, which the project keeps in git, and refreshes what is made of them:
+README's table, docs/results.md, and the learning curves. --flops refreshes the cost of `lra` and `paper` there.
 """
 
 from wise_lra.stopping import end_quietly
@@ -9,17 +10,20 @@ if __name__ == "__main__":
     end_quietly()
 
 import argparse
-import os
-import shutil
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from wise_lra.registry import PRESETS
-from wise_lra.results import latex, markdown, spreadsheet, tables
-from wise_lra.results.atomic import write_bytes, write_text
+from wise_lra.results import latex, markdown, spreadsheet
+from wise_lra.results.atomic import write_text
 from wise_lra.results.published import Numbers, read_published
 from wise_lra.results.reading import one_line, skipped
-from wise_lra.results.record import Record, read_all
+from wise_lra.results.record import read_all
+from wise_lra.results.reference import adopt, front
+from wise_lra.results.tables import Table, build_all
+from wise_lra.results.text import drawn
 
 
 def main() -> int:
@@ -31,27 +35,32 @@ def main() -> int:
     faults: list[str] = []
     try:
         numbers = read_published(options.published)
+        if options.flops:
+            from wise_lra.flops import cost  # here: it imports torch
+
+            page = options.readme.parent / "docs" / "results.md"
+            write_text(page, markdown.refreshed(page, markdown.section(cost()), "flops"))
+            return 0
         if options.check:
-            return check(front(read_all(options.reference), numbers, options.reference, options.readme))
+            return check(options, numbers)
         records = read_all(options.records, None if options.adopt else faults)
-        known = dict.fromkeys((*PRESETS, *(record.preset for record in records)))
-        if options.preset and options.preset not in known:
-            raise ValueError(
-                f"--preset {options.preset}: no records of it under {options.records}; "
-                f"expected one of {', '.join(known)}"
-            )
+        tables = build_all(records, numbers)
+        shown = chosen(tables, options)
         if options.adopt:
-            adopt(records, options, numbers)
+            adopt(records, options.records, numbers, options.reference, options.readme)
         else:
-            for path, text in pages(records, numbers, options.out).items():
-                write_text(path, text)
+            write_text(options.out / "TABLE.md", markdown.page(tables))
+            write_text(options.out / "TABLE.csv", spreadsheet.to_csv(tables))
+            write_text(options.out / "TABLE.tex", latex.latex(tables))
     except (ValueError, OSError) as error:
         print(f"tables: {one_line(error)}", file=sys.stderr)
         return 2
-    presets = (options.preset,) if options.preset else PRESETS
-    shown = [record for record in records if record.preset in presets]
-    show(shown, numbers)
-    if not shown:
+    if dirty := sum(record.dirty for record in records) * options.adopt:
+        print(f"note: {dirty} records were made with uncommitted changes", file=sys.stderr)
+    console = Console(width=None if sys.stdout.isatty() else 180)  # wide enough for whole lines in a file
+    for table in shown:
+        console.print(drawn(table))
+    if all(table.empty for table in shown):
         print(f"No records under {options.records}: `make reproduce-lra` makes them; until then, dashes.")
     for line in skipped(faults):
         print(line, file=sys.stderr)
@@ -61,122 +70,50 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    option = parser.add_argument
-    option("--records", type=Path, default=Path("results/records"), help="folder of this machine's records")
-    option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
-    option("--out", type=Path, default=Path("results"), help="folder of TABLE.md, TABLE.csv and TABLE.tex")
-    option(
-        "--reference", type=Path, default=Path("results/reference"), help="folder of the records kept in git"
-    )
-    option("--readme", type=Path, default=Path("README.md"), help="file that holds the table markers")
-    option(
+    for name, place, what in (
+        ("records", "results/records", "folder of this machine's records"),
+        ("published", "results/published", "folder of published numbers"),
+        ("out", "results", "folder of TABLE.md, TABLE.csv and TABLE.tex"),
+        ("reference", "results/reference", "folder of the records in git"),
+        (
+            "readme",
+            "README.md",
+            "file with the markers of the table; docs/results.md is looked for beside it",
+        ),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=Path(place), help=what)
+    parser.add_argument(
         "--preset", help="print this one; by default quick, small, lra and paper. The files always hold all"
     )
-    option("--adopt", action="store_true", help="copy the records to --reference and refresh README's table")
-    option("--check", action="store_true", help="write nothing; exit 1 if README's table is stale")
+    for name, what in (
+        ("adopt", "copy the records to --reference and refresh README's table"),
+        ("check", "write nothing; exit 1 if a file made of --reference is stale"),
+        ("flops", "refresh the GPU hours of lra and paper in docs/results.md"),
+    ):
+        parser.add_argument(f"--{name}", action="store_true", help=what)
     return parser.parse_args()
 
 
-def pages(records: list[Record], numbers: Numbers, out: Path) -> dict[Path, str]:
-    """Return the text of the three files of a set of records."""
-    built = tables.build_all(records, numbers)
-    return {
-        out / "TABLE.md": markdown.page(built),
-        out / "TABLE.csv": spreadsheet.to_csv(built),
-        out / "TABLE.tex": latex.latex(built),
-    }
+def chosen(tables: list[Table], options: argparse.Namespace) -> list[Table]:
+    """Return the tables to print. Raises ValueError on a preset that is not known."""
+    if not options.preset:
+        return [table for table in tables if not table.changed]
+    known = dict.fromkeys((*PRESETS, *(table.preset for table in tables)))
+    if options.preset not in known:
+        raise ValueError(
+            f"--preset {options.preset}: no records of it under {options.records}; "
+            f"expected one of {', '.join(known)}"
+        )
+    return [table for table in tables if table.preset == options.preset]
 
 
-def front(records: list[Record], numbers: Numbers, reference: Path, readme: Path) -> dict[Path, str]:
-    """Return README and docs/results.md with their tables, the TABLE.md of the reference, and the learning curves.
-
-    README shows `tables.FRONT`, and all presets as long as that one has no records; docs/results.md, beside README,
-    has the details of `tables.FRONT`.
-
-    Raises ValueError or OSError if one of them cannot take the table.
-    """
-    built = tables.build_all(records, numbers)
-    page = reference / "TABLE.md"
-    link = Path(os.path.relpath(page, readme.parent)).as_posix()
-    shown = [table for table in built if table.preset == tables.FRONT] or built
-    details, files = [f"No run of `preset={tables.FRONT}` is recorded yet."], {page: markdown.page(built)}
-    for table in shown:
-        if table.preset == tables.FRONT:
-            from wise_lra.plots.draw import learning_curves, svg  # here: it imports matplotlib
-
-            files[reference / f"learning-{table.preset}.svg"] = svg(learning_curves(table.columns))
-            details = [*markdown.full(table)]
-    results = readme.parent / "docs" / "results.md"
-    blocks = {readme: markdown.block(shown, link), results: "\n\n".join(details)}
-    for file in (readme, *([results] if results.exists() else [])):
-        try:
-            files[file] = markdown.refreshed(file.read_text(encoding="utf-8"), blocks[file])
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
-    return files
-
-
-def adopt(records: list[Record], options: argparse.Namespace, numbers: Numbers) -> None:
-    """Put the records of the true presets into the reference, in place of all that it has of these presets.
-
-    The new reference is written whole beside the old one, then takes its name: if a write fails, the old one stays.
-    Raises ValueError or OSError.
-    """
-    own = [record for record in records if record.preset in PRESETS]
-    if dirty := [record for record in own if record.dirty]:
-        print(f"note: {len(dirty)} records were made with uncommitted changes", file=sys.stderr)
-    reference = options.reference
-    new, old = (reference.with_name(f".{reference.name}.{name}") for name in ("new", "old"))
-    if old.exists() and not reference.exists():  # the process ended between the two renames below
-        old.replace(reference)
-    try:
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
-        if reference.exists():
-            try:
-                shutil.copytree(reference, new)
-            except shutil.Error as error:  # a list of files; the first says enough
-                raise OSError(error.args[0][0][2]) from None
-        for preset in {record.preset for record in own}:
-            shutil.rmtree(new / preset, ignore_errors=True)
-        for record in own:  # as it is, with fields that this version does not know
-            write_bytes(record.path(new), record.path(options.records).read_bytes())
-        faults: list[str] = []
-        files = front(read_all(new, faults), numbers, reference, options.readme)
-        if faults:
-            raise ValueError(faults[0].replace(str(new), str(reference)))
-        inside = {path: text for path, text in files.items() if path.is_relative_to(reference)}
-        for path, text in inside.items():
-            write_text(new / path.relative_to(reference), text)
-        for path in files.keys() - inside.keys():
-            write_text(path, files[path])
-        if reference.exists():
-            reference.replace(old)
-        new.replace(reference)
-    finally:
-        if not reference.exists() and old.exists():
-            old.replace(reference)
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def check(files: dict[Path, str]) -> int:
-    """Name every file whose text on disk is not what the records give."""
+def check(options: argparse.Namespace, numbers: Numbers) -> int:
+    """Return 1 and name the files whose text is not what the records of the reference give; 0 without any."""
+    files = front(read_all(options.reference), numbers, options.reference, options.readme)
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         print(f"{path} is stale: run `make reference`, or take back the change", file=sys.stderr)
     return int(bool(stale))
-
-
-def show(records: list[Record], numbers: Numbers) -> None:
-    """Print the tables, as wide as the terminal; wide enough for whole lines where there is none."""
-    from rich.console import Console
-
-    from wise_lra.results.text import drawn
-
-    console = Console(width=None if sys.stdout.isatty() else 180)
-    for table in tables.build_all(records, numbers):
-        console.print(drawn(table))
 
 
 if __name__ == "__main__":

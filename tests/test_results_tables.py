@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_results_record import changed, make
 
-from wise_lra.registry import TASKS
+from wise_lra.registry import TASKS, main_rows
 from wise_lra.results import latex, markdown, spreadsheet
 from wise_lra.results import text as plain
 from wise_lra.results.published import Published
@@ -23,6 +23,7 @@ from wise_lra.results.record import Record
 from wise_lra.results.tables import Table, build, build_all
 
 ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
 PRINTED = dict(zip(TASKS, (0.3637, 0.6427, 0.5746, 0.4244, 0.7140), strict=True))
 NUMBERS = {("vanilla", "softmax", task): Published(share, "lra-readme") for task, share in PRINTED.items()}
 
@@ -51,8 +52,8 @@ EXPECTED = """\
 |  | listops | text | retrieval | image | pathfinder | average |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
 | majority class | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 |
-| vanilla | **72.00 ± 25.41 (n=2)** | 72.00 ± 25.41 (n=2) | **72.00 ± 25.41 (n=2)** \
-| **72.00 ± 25.41 (n=2)** | **72.00 ± 25.41 (n=2)** | **72.00 ± 11.36 (n=2)** |
+| vanilla | **72.00 ± 25.41** | 72.00 ± 25.41 | **72.00 ± 25.41** \
+| **72.00 ± 25.41** | **72.00 ± 25.41** | **72.00 ± 11.36** |
 | published | 36.37 | 64.27 | 57.46 | 42.44 | 71.40 | 54.39 |
 | difference | +35.63 ± 25.41 | +7.73 ± 25.41 | +14.54 ± 25.41 \
 | +29.56 ± 25.41 | +0.60 ± 25.41 | +17.61 ± 11.36 |
@@ -79,7 +80,27 @@ def test_the_number_of_seeds_stands_once_where_it_is_one() -> None:
     table = build([*five(0.70), *five(0.74, seed=1)], NUMBERS, "quick")
     assert texts(table)["vanilla"][0] == "72.00 ± 25.41"
     assert notes(table, "n=2 seeds in every cell")
-    assert page().seeds is None
+    assert notes(page(), "n=2 seeds unless")
+    assert page().seeds == {2: 6, 1: 2}, "vanilla's five tasks and average; fnet, wise_fixed"
+
+
+def test_a_grid_with_holes_names_them() -> None:
+    rows = [backbone for backbone, _ in main_rows()]
+    records = [
+        run(task, 0.7, backbone=backbone, attention=attention)
+        for task in ("text", "image", "listops")
+        for backbone, attention in main_rows()
+        if (task, backbone) not in (("listops", "wise_adaptive"), ("image", "fnet"))
+    ]
+    table = build(records, NUMBERS, "quick")
+    assert list(table.missing.items()) == [
+        *(("listops", ["wise_adaptive"]), ("retrieval", rows), ("image", ["fnet"]), ("pathfinder", rows))
+    ]
+    assert notes(table, "listops (wise_adaptive); retrieval; image (fnet); pathfinder.")
+    assert notes(table, "n=1 seed in every cell")
+    assert {texts(table)[name][-1] for name in rows} == {"—"}, "an average is of five tasks"
+    full = build([r for b, a in main_rows() for r in five(0.7, backbone=b, attention=a)], {}, "quick")
+    assert (full.missing, notes(full, "Without")) == ({}, [])
 
 
 def test_only_notes_that_apply() -> None:
@@ -151,7 +172,7 @@ def test_variants_of_a_task_are_columns_and_the_fullest_is_averaged() -> None:
 def test_what_must_not_mix_is_left_out_and_named(change: dict[str, Any], reason: str) -> None:
     records = [make(), make(seed=1), make(seed=2, finished="2027-01-01T00:00:00Z", **change)]
     table = build(records, {}, "quick")
-    assert table.seeds == 2
+    assert table.seeds == {2: 1}
     assert notes(table, "Left out") == [f"Left out of text: vanilla softmax seed 2 ({reason})."]
 
 
@@ -164,9 +185,9 @@ def test_of_two_settings_equally_common_the_newest_is_kept() -> None:
 def test_one_clean_run_stands_rather_than_many_dirty_ones() -> None:
     dirty = [make(seed=seed, dirty=True, finished="2027-01-01T00:00:00Z") for seed in (1, 2, 3)]
     mixed, alone = build([make(), *dirty], {}, "quick"), build(dirty, {}, "quick")
-    assert mixed.seeds == 1
+    assert mixed.seeds == {1: 1}
     assert len(notes(mixed, "uncommitted changes True")) == 1
-    assert alone.seeds == 3
+    assert alone.seeds == {3: 1}
     assert texts(alone)["vanilla"][1].endswith("*")
     assert notes(alone, "*: run with uncommitted")
     assert not notes(alone, "Left out")
@@ -177,7 +198,7 @@ def test_presets_never_share_a_table() -> None:
         make(preset=name, **changed("metrics", test_accuracy=0.9)) for name in ("quick", "paper", "lra")
     ]
     assert [table.preset for table in build_all(records, {})] == ["paper", "lra", "quick"]
-    assert all(table.seeds == 1 for table in build_all(records, {}))
+    assert all(table.seeds == {1: 1} for table in build_all(records, {}))
 
 
 def test_rows_by_attention_then_backbone() -> None:
@@ -264,7 +285,7 @@ def test_what_a_record_says_stays_text() -> None:
         in body
     )
     assert r"wise\_fixed" in tex
-    assert r"\textbf{72.00\,{\scriptsize $\pm$ 25.41 (n=2)}}" in latex.latex([page()])
+    assert r"\textbf{72.00\,{\scriptsize $\pm$ 25.41}}" in latex.latex([page()])
     assert tex.count(r"\end{table}") == 1
     assert not re.search(r"[^\x00-\x7f]", latex.latex([page(), hostile()])), "pdflatex knows ASCII for sure"
 
@@ -281,10 +302,12 @@ def test_latex_compiles(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-@pytest.mark.parametrize("text", ["", markdown.BEGIN, f"{markdown.END}{markdown.BEGIN}", "{0}{1}{0}{1}"])
-def test_readme_without_its_markers_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="table:begin"):
-        markdown.refreshed(text.format(markdown.BEGIN, markdown.END), "table")
+@pytest.mark.parametrize("text", ["", "{0}", "{1}{0}", "{0}{1}{0}{1}"])
+def test_readme_without_its_markers_is_refused(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(text.format(BEGIN, END))
+    with pytest.raises(ValueError, match=rf"{file}: .*table:begin"):
+        markdown.refreshed(file, "table")
 
 
 def script(
@@ -335,12 +358,12 @@ def test_readme_shows_the_adopted_records_and_is_found_stale(tmp_path: Path) -> 
         record.write(tmp_path / "results" / "records")
     assert script(tmp_path, "--adopt").returncode == 2, "README.md is not there"
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n{markdown.BEGIN}\nold\n{markdown.END}\nend\n")
+    readme.write_text(f"# Title\n{BEGIN}\nold\n{END}\nend\n")
     stale = script(tmp_path, "--check")
     assert stale.returncode == 1
     assert "README.md is stale" in stale.stderr
     assert script(tmp_path, "--adopt").returncode == 0
-    assert readme.read_text().startswith(f"# Title\n{markdown.BEGIN}\n**preset=quick**")
+    assert readme.read_text().startswith(f"# Title\n{BEGIN}\n**preset=quick**")
     assert "[results/reference/TABLE.md](results/reference/TABLE.md)" in readme.read_text()
     assert script(tmp_path, "--check").returncode == 0
     run("listops", 0.8, seed=1).write(tmp_path / "results" / "reference")
@@ -351,7 +374,7 @@ def test_readme_and_results_page_show_preset_small_once_it_has_records(tmp_path:
     readme, page = tmp_path / "README.md", tmp_path / "docs" / "results.md"
     page.parent.mkdir()
     for file in (readme, page):
-        file.write_text(f"{markdown.BEGIN}\n{markdown.END}\n")
+        file.write_text(f"{BEGIN}\n{END}\n")
     reference = tmp_path / "results" / "reference"
     for preset, accuracy in (("quick", 0.7), ("small", 0.8)):
         for record in five(accuracy, preset=preset):
@@ -363,6 +386,7 @@ def test_readme_and_results_page_show_preset_small_once_it_has_records(tmp_path:
             == ("80.00" in page.read_text())
             == (preset == "small")
         )
+    assert "](results/reference/learning-small.svg)" in readme.read_text()
     assert "70.00" not in readme.read_text() + page.read_text()
     assert "70.00" in (reference / "TABLE.md").read_text()
     page.write_text(page.read_text().replace("80.00", "90.00"))
@@ -382,7 +406,7 @@ def test_a_bad_record_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
     assert [fault.split(": ")[0] for fault in faults] == list(map(str, bad))
     assert last.startswith("skipped 2")
     assert "70.00" in (tmp_path / "results" / "TABLE.md").read_text()
-    readme = f"{markdown.BEGIN}\n{markdown.END}\n"
+    readme = f"{BEGIN}\n{END}\n"
     (tmp_path / "README.md").write_text(readme)
     adopted = script(tmp_path, "--adopt")
     assert (adopted.returncode, adopted.stderr.count("\n")) == (2, 1)
@@ -417,7 +441,7 @@ def test_a_preset_without_records_is_named_with_those_that_are_there(tmp_path: P
 def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
     """The kernel refuses to write more than so many bytes into a file, as a full disk does."""
     readme = tmp_path / "README.md"
-    readme.write_text(f"{markdown.BEGIN}\nold\n{markdown.END}\n")
+    readme.write_text(f"{BEGIN}\nold\n{END}\n")
     for record in five(0.7):
         record.write(tmp_path / "results" / "records")
     assert script(tmp_path).returncode == script(tmp_path, "--adopt").returncode == 0
@@ -434,7 +458,7 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
 
 def test_an_adoption_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     readme, reference = tmp_path / "README.md", tmp_path / "results" / "reference"
-    readme.write_text(f"{markdown.BEGIN}\nold\n{markdown.END}\n")
+    readme.write_text(f"{BEGIN}\nold\n{END}\n")
     run("text", 0.7, preset="lra").write(reference)
     reference.rename(reference.with_name(".reference.old"))
     (reference.with_name(".reference.new") / "half").mkdir(parents=True)

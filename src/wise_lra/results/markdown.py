@@ -3,11 +3,13 @@
 import html
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from wise_lra.results.tables import Table
 from wise_lra.results.text import Section, changes, comparison, details, notes
 
-BEGIN, END = "<!-- table:begin -->", "<!-- table:end -->"
+PICTURE = "Validation accuracy against steps, a panel a task, a line a backbone with the range of its seeds"
 HOW_TO = "There are no runs yet: `make reproduce-lra` makes them, `make tables` then fills this table."
 
 
@@ -20,32 +22,40 @@ def page(tables: Sequence[Table]) -> str:
     for table in tables:
         if not table.changed:
             parts += [f"## preset={table.preset}", *full(table)]
-    parts += [part for section in changes(tables) for part in _section(section, "##")]
+    parts += [part for section in changes(tables) for part in _parts(section, "##")]
     return "\n\n".join([*parts, *_how_to(tables)]) + "\n"
 
 
 def full(table: Table) -> list[str]:
     """Return the table of accuracies, what a reader must know of it, and all sections below it."""
-    return [part for s in (comparison(table), *details(table)) for part in _section(s, "###")]
+    return [part for s in (comparison(table), *details(table)) for part in _parts(s, "###")]
 
 
-def block(tables: Sequence[Table], link: str) -> str:
-    """Return the part of README.md: the comparisons, their notes in small print, and a `link` to the page."""
+def block(tables: Sequence[Table], link: str, picture: str = "") -> str:
+    """Return the part of README.md: the comparisons, their notes in small print, and a `link` to the page.
+
+    `picture` is the file of the learning curves, "" for none.
+    """
     parts = []
     for table in tables:
         small = escape(" ".join(notes(table)))
         parts += [f"**preset={table.preset}**", _grid(comparison(table)), f"<sub>{small}</sub>"]
+    parts += [f"![{PICTURE}]({picture})"] if picture else []
     parts += _how_to(tables) or [f"Cost and provenance of each cell: [{link}]({link})."]
     return "\n\n".join(parts)
 
 
-def refreshed(text: str, block: str) -> str:
-    """Return `text` with `block` between the markers; ValueError unless both are there, once, in order."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
-        raise ValueError(f"expected {BEGIN} and after it {END}, each once; the table goes between them")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+def refreshed(file: Path, block: str, name: str = "table") -> str:
+    """Return a file's text with `block` between the markers <!-- NAME:begin --> and <!-- NAME:end -->.
+
+    Raises OSError, and ValueError unless both are there, once, in order.
+    """
+    marks = [f"<!-- {name}:{word} -->" for word in ("begin", "end")]
+    before, begin, rest = file.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not (begin and end) or marks[0] in rest or marks[1] in before + after:
+        raise ValueError(f"{file}: expected {marks[0]} and after it {marks[1]}, each once")
+    return f"{before}{begin}\n{block}\n{end}{after}"
 
 
 def escape(text: str) -> str:
@@ -57,7 +67,12 @@ def _how_to(tables: Iterable[Table]) -> list[str]:
     return [HOW_TO] if all(table.empty for table in tables) else []
 
 
-def _section(section: Section, level: str) -> list[str]:
+def section(section: Section) -> str:
+    """Return a section without its title."""
+    return "\n\n".join(_parts(replace(section, title=""), ""))
+
+
+def _parts(section: Section, level: str) -> list[str]:
     title = f"{level} {section.title}" if section.title else ""
     items = "\n".join(f"- {escape(item)}" for item in section.items)
     return [part for part in (title, section.text, _grid(section), items) if part]

@@ -1,6 +1,7 @@
 """The comparison as data: a pure function of records and published numbers. How it looks is decided elsewhere."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -25,7 +26,6 @@ from wise_lra.results.record import Record
 from wise_lra.results.statistics import Interval
 
 CHANGED = re.compile(r"(.+)-[0-9a-f]{8}")  # a preset's name, and a hash of what it was changed to
-FRONT = "small"  # the preset that README shows
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,19 @@ class Table:
         return not any(column.records for column in self.columns)
 
     @property
-    def seeds(self) -> int | None:
-        """The number of seeds that all cells with runs have; None where cells differ, or no run is."""
-        numbers = {cell.ours.n for row in self.rows for cell in row.cells if cell.ours}
-        return numbers.pop() if len(numbers) == 1 else None
+    def seeds(self) -> dict[int, int]:
+        """How many cells have so many seeds, the number that most cells have first; of equally many, the larger."""
+        counts = Counter(cell.ours.n for row in self.rows for cell in row.cells if cell.ours)
+        return dict(sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True))
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """The label of each column that lacks runs, with the labels of the rows that lack them there."""
+        lacking = {
+            column.label: [row.label for row in self.rows if not row.cells[index].ours]
+            for index, column in enumerate(self.columns)
+        }
+        return {column: rows for column, rows in lacking.items() if rows}
 
     def best(self, index: int) -> float | None:
         """Return the best mean of a column, without cells at chance."""

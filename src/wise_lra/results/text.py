@@ -61,11 +61,11 @@ def lines(table: Table) -> list[Line]:
 
     The latter two are there only for a row that has a published number in a column where one may stand.
     """
-    means = [table.best(index) for index in range(len(table.majority))]
+    means, seeds = [table.best(index) for index in range(len(table.majority))], next(iter(table.seeds), 0)
     result = [Line("majority class", [per_cent(share) for share in table.majority])]
     for row in table.rows:
         best = [_is_best(cell, mean) for cell, mean in zip(row.cells, means, strict=True)]
-        result.append(Line(row.label, [_ours(cell, not table.seeds) for cell in row.cells], best))
+        result.append(Line(row.label, [_ours(cell, seeds) for cell in row.cells], best))
         if any(cell.published for cell in row.cells):
             printed = [per_cent(cell.printed) for cell in row.cells]
             result.append(Line("published", printed))
@@ -80,8 +80,16 @@ def notes(table: Table) -> list[str]:
     if not runs:
         return ["No finished run of this preset yet.", *table.left_out]
     methods = {cell.ours.method for cell in cells if cell.ours}
-    seeds = f"n={table.seeds} seed{'s' * (table.seeds != 1)} in every cell" if table.seeds else "n seeds"
+    usual, *others = table.seeds
+    where = "unless a cell says otherwise" if others else "in every cell"
+    seeds = f"n={usual} seed{'s' * (usual != 1)} {where}"
     said = [f"Test accuracy in per cent: mean ± half-width of the 95 % interval, {seeds}; bold is the best."]
+    if table.missing:
+        whole = len(table.rows)
+        lacking = [
+            label + f" ({', '.join(rows)})" * (len(rows) < whole) for label, rows in table.missing.items()
+        ]
+        said.append(f"Without a run: {'; '.join(lacking)}.")
     if "t" in methods:
         said.append("n of 2 or more: Student's t over the seeds.")
     if "wilson" in methods:
@@ -214,11 +222,12 @@ def _whole(share: float) -> str:
     return f"{round(100 * share)} %".replace("-", MINUS)
 
 
-def _ours(cell: Cell, with_seeds: bool) -> str:
+def _ours(cell: Cell, seeds: int) -> str:
+    """Return mean and half-width of a cell, and the number of its seeds where it is not `seeds`."""
     if cell.ours is None:
         return DASH
     text = f"{per_cent(cell.ours.mean)} ± {per_cent(cell.ours.half_width)}"
-    text += f" (n={cell.ours.n})" * with_seeds
+    text += f" (n={cell.ours.n})" * (cell.ours.n != seeds)
     return (f"FAIL [{text}]" if cell.at_chance else text) + "*" * cell.dirty
 
 
