@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from upstream import pack, unpack
+from upstream import pack, read, unpack
 
 from wise_lra.data import archive, image, listops, pathfinder_release, retrieval, text
-from wise_lra.data.archive import lines, members, naming
+from wise_lra.data.archive import files, lines
 
 FILES = {"top/one.txt": b"first", "top/skip.bin": b"not wanted", "top/two.txt": b"second"}
 
 
 def texts(path: Path) -> dict[str, bytes]:
-    with naming(path):
-        return {name: content.read() for name, content in members(path, lambda name: name.endswith(".txt"))}
+    return dict(files(path, lambda name: name.endswith(".txt")))
 
 
 def odd(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
@@ -42,8 +41,8 @@ def test_reads_an_archive_no_further_than_asked(tmp_path):
     noise = np.random.default_rng(0).bytes(500_000)
     path = pack(tmp_path / "all.tar.gz", FILES | {"top/late": noise})
     path.write_bytes(path.read_bytes()[:200_000])
-    reading = members(path, lambda name: name == "top/two.txt")
-    assert next(reading)[1].read() == b"second"
+    reading = files(path, lambda name: name == "top/two.txt")
+    assert next(reading)[1] == b"second"
     with pytest.raises(ValueError, match=r"all\.tar\.gz: cannot be read to its end"):
         texts(path)
 
@@ -109,7 +108,7 @@ def test_a_file_larger_than_its_format_needs_is_refused_before_it_is_read(tmp_pa
         with pytest.raises(
             ValueError, match=rf"{place}: refused, 3,221,225,472 bytes with .*expected at most"
         ):
-            list(reader.read(place))
+            read(reader, place)
 
 
 def test_all_that_is_held_in_memory_has_a_bound(tmp_path, monkeypatch):
@@ -118,7 +117,7 @@ def test_all_that_is_held_in_memory_has_a_bound(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(text, "_TOTAL", 850)
     with pytest.raises(ValueError, match=r"refused, 900 bytes with .*8_1\.txt.*, expected at most 850"):
-        list(text.read(path))
+        read(text, path)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_a_line_has_a_bound(tmp_path, monkeypatch):
     for name, reader in (("basic_val.tsv", listops), ("new_aan_pairs.eval.tsv", retrieval)):
         path = pack(tmp_path / "lra_release.gz", {name: b"x" * 11})
         with pytest.raises(ValueError, match=rf"{name}:1: a line of more than 10 bytes"):
-            list(reader.read(path))
+            read(reader, path)
 
 
 def test_what_is_no_archive_is_named(tmp_path):

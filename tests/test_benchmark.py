@@ -21,7 +21,7 @@ from wise_lra.benchmark import measure as module
 from wise_lra.benchmark import models, page, transforms
 from wise_lra.benchmark.measure import Case, Measured, ResultsFile, Setting, Works, measure, peak_memory
 from wise_lra.benchmark.targets import FLOAT32, TRANSFORM, Target, bandwidth, growth, ratio, targets
-from wise_lra.data.batch import Batch
+from wise_lra.data.task import Batch
 from wise_lra.training import Recipe
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from PIL import Image
 from upstream import unpack
 
 from wise_lra import devices
-from wise_lra.data import look, prepare, source
+from wise_lra.data import look, prepare, sources
 from wise_lra.data.packed import PackedSplit, read_manifest, verify
 from wise_lra.data.task import Task
 from wise_lra.runs.selection import preset_for
@@ -37,7 +37,7 @@ def script() -> ModuleType:
 @pytest.fixture
 def run(script, monkeypatch, capsys, tmp_path):
     """Call the script with options; return its exit code, output and errors."""
-    monkeypatch.setattr(source, "unreachable", lambda _: "no network")
+    monkeypatch.setattr(sources, "unreachable", lambda _: "no network")
 
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["prepare_data.py", "--root", str(tmp_path), *words])

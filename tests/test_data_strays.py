@@ -7,20 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_data_tfds import FILES, READERS, TASKS, plain
-from upstream import pack, unpack
+from upstream import ARCHIVES, FILES, TASKS, Files, pack, packed, plain, read, unpack
 
-from wise_lra.data import real
-
-ARCHIVES = {
-    "listops": "lra_release.gz",
-    "text": "aclImdb_v1.tar.gz",
-    "retrieval": "lra_release.gz",
-    "image": "cifar-10-python.tar.gz",
-    "pathfinder": "lra_release.gz",
-}
-Files = dict[str, bytes]
-UPSTREAM: dict[str, Files] = {task: FILES[task]() for task in TASKS}
+from wise_lra.data import sources
+from wise_lra.data.sources import READERS
 
 
 def beside(name: str, content: bytes) -> Callable[[Files], Files]:
@@ -55,35 +45,30 @@ STRAYS = {
 
 
 def found(task: str, place: Path) -> list:
-    (data,) = [data for data in real.find(place, TASKS[task]) if data.form == "release"]
+    (data,) = [data for data in sources.find(place, TASKS[task]) if data.form == "release"]
     rejected: Counter[str] = Counter()
-    examples = plain(list(real.read("release", data.path, TASKS[task], "held-out", rejected)))
+    examples = plain(read(READERS[task], data.path, rejected))
     assert [reason for reason in rejected if not reason.startswith("empty file")] == []
     return sorted(examples)
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> dict[str, list]:
-    return {task: found(task, unpack(tmp_path_factory.mktemp(task), UPSTREAM[task])) for task in TASKS}
+    return {task: found(task, unpack(tmp_path_factory.mktemp(task), FILES[task])) for task in TASKS}
 
 
 @pytest.mark.parametrize("archived", [False, True])
 @pytest.mark.parametrize("stray", [*STRAYS])
 @pytest.mark.parametrize("task", [*TASKS])
 def test_strays_change_nothing(tmp_path, expected, task, stray, archived):
-    files = STRAYS[stray](UPSTREAM[task])
-    if archived:
-        if task != "text" and task != "image":
-            files = {f"lra_release/lra_release/{name}": content for name, content in files.items()}
-        pack(tmp_path / ARCHIVES[task], files)
-    else:
-        unpack(tmp_path, files)
+    files = STRAYS[stray](FILES[task])
+    packed(tmp_path, task, files) if archived else unpack(tmp_path, files)
     assert found(task, tmp_path) == expected[task]
 
 
 @pytest.mark.parametrize("task", ["listops", "retrieval"])
 def test_blank_lines_between_others_change_nothing(tmp_path, expected, task):
-    files = {name: content.replace(b"\n", b"\n \n\r\n") for name, content in UPSTREAM[task].items()}
+    files = {name: content.replace(b"\n", b"\n \n\r\n") for name, content in FILES[task].items()}
     assert found(task, unpack(tmp_path, files)) == expected[task]
 
 
@@ -113,7 +98,7 @@ def link_loops(folder: Path, store: Path) -> None:
 @pytest.mark.parametrize("task", [*TASKS])
 def test_links_are_followed(tmp_path, expected, task, link):
     (tmp_path / "store").mkdir()
-    folder = unpack(tmp_path / "data", UPSTREAM[task])
+    folder = unpack(tmp_path / "data", FILES[task])
     link(folder, tmp_path / "store")
     assert found(task, folder) == expected[task]
     (tmp_path / "linked").symlink_to(folder)
@@ -122,7 +107,7 @@ def test_links_are_followed(tmp_path, expected, task, link):
 
 @pytest.mark.parametrize("task", ["text", "image"])
 def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected, task):
-    unpack(tmp_path, UPSTREAM[task])
+    unpack(tmp_path, FILES[task])
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     (tmp_path / "mine").symlink_to(folder)
     assert found(task, tmp_path / "mine") == expected[task]
@@ -139,14 +124,14 @@ def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected
     ],
 )
 def test_a_name_that_a_terminal_would_act_on_is_refused(tmp_path, task, name):
-    path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | UPSTREAM[task])
+    path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | FILES[task])
     with pytest.raises(ValueError, match="control characters") as error:
-        list(READERS[task].read(path))
+        read(READERS[task], path)
     assert str(error.value).isprintable()
 
 
 def test_the_name_of_an_archive_is_refused_likewise(tmp_path):
     shutil.move(pack(tmp_path / "aclImdb_v1.tar.gz", {}), tmp_path / "aclImdb\x1b[2J.tar.gz")
     with pytest.raises(ValueError, match="control characters") as error:
-        real.find(tmp_path, TASKS["text"])
+        sources.find(tmp_path, TASKS["text"])
     assert str(error.value).isprintable()

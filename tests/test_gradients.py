@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from wise_lra.callbacks import GradientNorms, gradient_norms
-from wise_lra.data.batch import Batch
+from wise_lra.data.task import Batch
 from wise_lra.training import Training
 
 __all__ = ["folder"]

@@ -2,64 +2,26 @@
 
 import os
 import pickle
-import struct
 
 import numpy as np
 import pytest
-from upstream import pack, unpack
+from upstream import BATCHES, COUNT, binary, image_files, pack, pickled, read, unpack
 
 from wise_lra.data import image
-from wise_lra.data.tfds_order import tfds_order
-
-NAMES = ("data_batch_4", "test_batch", "data_batch_3", "data_batch_2", "data_batch_5", "data_batch_1")
-COUNT = 4  # images a file
-
-
-def pickled(labels: np.ndarray, pixels: np.ndarray) -> bytes:
-    """Return a file of the Python version as upstream's: a protocol 2 pickle of Python 2."""
-
-    def string(text: bytes) -> bytes:
-        return b"U" + bytes([len(text)]) + text
-
-    data = b"T" + struct.pack("<i", pixels.size) + pixels.tobytes()
-    shape = b"K\x01M" + struct.pack("<H", len(labels)) + b"M\x00\x0c\x86"
-    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
-    dtype = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    numbers = b"".join(b"K" + bytes([label]) for label in labels)
-    names = b"".join(string(b"cat_s_%06d.png" % k) for k in range(len(labels)))
-    return (
-        b"\x80\x02}(" + string(b"batch_label") + string(b"training batch 1 of 5")
-        + string(b"labels") + b"](" + numbers + b"e"
-        + string(b"data") + array + b"(" + shape + dtype + b"\x89" + data + b"tb"
-        + string(b"filenames") + b"](" + names + b"eu."
-    )  # fmt: skip
-
-
-def binary(labels: np.ndarray, pixels: np.ndarray) -> bytes:
-    return np.concatenate([labels[:, None], pixels], axis=1).tobytes()
-
-
-def layout(kind: str) -> dict[str, bytes]:
-    """Return the six files of a version, with random images, and a file that is none."""
-    rng = np.random.default_rng(0)
-    labels = {name: rng.integers(0, 10, COUNT, np.uint8) for name in sorted(NAMES)}
-    pixels = {name: rng.integers(0, 256, (COUNT, 3072), np.uint8) for name in sorted(NAMES)}
-    write, end = (binary, ".bin") if kind == "bin" else (pickled, "")
-    files = {f"cifar-10-batches-{kind}/{name}{end}": write(labels[name], pixels[name]) for name in NAMES}
-    return {f"cifar-10-batches-{kind}/readme.html": b"<html>"} | files
+from wise_lra.data.archive import tfds_order
 
 
 def listed(path) -> list[tuple[str, list[int], int]]:
-    return [(split, documents[0].tolist(), label) for split, documents, label in image.read(path)]
+    return [(split, documents[0].tolist(), label) for split, documents, label in read(image, path)]
 
 
 def test_both_versions_read_alike_and_in_the_order_of_tfds(tmp_path):
-    examples = listed(pack(tmp_path / "cifar-10-python.tar.gz", layout("py")))
-    assert examples == listed(pack(tmp_path / "cifar-10-binary.tar.gz", layout("bin")))
-    assert examples == listed(unpack(tmp_path, layout("py")) / "cifar-10-batches-py")
+    examples = listed(pack(tmp_path / "cifar-10-python.tar.gz", image_files("py")))
+    assert examples == listed(pack(tmp_path / "cifar-10-binary.tar.gz", image_files("bin")))
+    assert examples == listed(unpack(tmp_path, image_files("py")) / "cifar-10-batches-py")
     assert [split for split, _, _ in examples] == ["train"] * 18 + ["validation"] * 2 + ["test"] * 4
     rng = np.random.default_rng(0)
-    labels = np.concatenate([rng.integers(0, 10, COUNT, np.uint8) for _ in NAMES])
+    labels = np.concatenate([rng.integers(0, 10, COUNT, np.uint8) for _ in BATCHES])
     order = tfds_order("train", map(str, range(20)))
     assert [label for _, _, label in examples[:20]] == labels[order].tolist()
     assert [label for _, _, label in examples[20:]] == labels[20:][tfds_order("test", "0123")].tolist()
@@ -94,12 +56,12 @@ def test_grey_is_tensorflows():
 def test_pixels_stay_in_rows(tmp_path):
     pixels = np.zeros((COUNT, 3, 32, 32), np.uint8)
     pixels[0, :, 2, 5] = 255
-    files = layout("bin")
+    files = image_files("bin")
     files["cifar-10-batches-bin/data_batch_1.bin"] = binary(
         np.zeros(COUNT, np.uint8), pixels.reshape(COUNT, -1)
     )
     first = tfds_order("train", map(str, range(20))).index(0)
-    image_one = list(image.read(unpack(tmp_path, files)))[first]
+    image_one = read(image, unpack(tmp_path, files))[first]
     assert np.flatnonzero(image_one.documents[0]).tolist() == [2 * 32 + 5]
 
 
@@ -108,7 +70,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "harm"),)
 
-    files = layout("py") | {"cifar-10-batches-py/data_batch_2": pickle.dumps(Harm(), 2)}
+    files = image_files("py") | {"cifar-10-batches-py/data_batch_2": pickle.dumps(Harm(), 2)}
     with pytest.raises(ValueError, match=r"data_batch_2.*: 0 pixels and 0 labels"):
         listed(pack(tmp_path / "cifar-10-python.tar.gz", files))
     assert not (tmp_path / "harm").exists()
@@ -135,13 +97,13 @@ def test_find_takes_folders_before_archives(tmp_path):
     ],
 )
 def test_a_broken_file_is_named(tmp_path, kind, name, content, message):
-    files = layout(kind) | {f"cifar-10-batches-{kind}/{name}": content}
+    files = image_files(kind) | {f"cifar-10-batches-{kind}/{name}": content}
     with pytest.raises(ValueError, match=rf"{name}.*{message}"):
         listed(unpack(tmp_path, files))
 
 
 def test_a_missing_file_is_named(tmp_path):
-    files = layout("py")
+    files = image_files("py")
     files.pop("cifar-10-batches-py/data_batch_3")
     with pytest.raises(ValueError, match="data_batch_3 not found"):
         listed(pack(tmp_path / "cifar-10-python.tar.gz", files))

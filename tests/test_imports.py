@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BREACHES = {
     "wavelets/transform.py": "import pytorch_lightning",
-    "mixers/softmax.py": "def f():\n    from wise_lra.data.batch import Batch",
+    "mixers/softmax.py": "def f():\n    from wise_lra.data.task import Batch",
     "data/packed.py": "from pytorch_lightning import LightningDataModule",
     "results/record.py": "import torch",
     "training.py": "from wise_lra.model import Encoder",

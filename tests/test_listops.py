@@ -6,11 +6,13 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
+from upstream import read
 
 from wise_lra.data import listops
 from wise_lra.data.task import SPLITS
 
 SMALL = {"min_length": 10, "max_length": 64, "max_depth": 4}
+LRA = {key: value for key, value in listops.DEFAULTS.items() if key not in SPLITS}
 APPLY = {
     "[MIN": min,
     "[MAX": max,
@@ -114,7 +116,7 @@ def test_lengths_lie_strictly_between_the_limits_and_reach_them():
 
 def test_labels_have_the_known_shares():
     """At LRA's settings 0 is .170 and 9 is .167 to .171 of the labels, every other .07 to .095."""
-    labels = [example.label for example in listops.generated({"train": 10_000}, 5)]
+    labels = [example.label for example in listops.examples(10_000, 0, 0, 5, **LRA)]
     shares = np.bincount(labels) / len(labels)
     assert shares[[0, 9]] == pytest.approx([0.170, 0.169], abs=0.015)
     assert (shares[1:9] > 0.065).all()
@@ -128,8 +130,7 @@ def test_same_arguments_same_list_other_seed_other_list():
 
 
 def test_splits_share_no_tree_and_come_in_full():
-    counts = {"test": 300, "train": 2000, "validation": 200}
-    examples = list(listops.generated(counts, 0, **SMALL))
+    examples = list(listops.examples(2000, 200, 300, 0, **SMALL, max_args=10))
     assert [sum(example.split == split for example in examples) for split in SPLITS] == [2000, 200, 300]
     assert len({example.documents[0].tobytes() for example in examples}) == 2500
     for example in examples[::50]:
@@ -139,7 +140,7 @@ def test_splits_share_no_tree_and_come_in_full():
 
 def test_common_trees_are_not_drawn_into_the_first_split():
     """Where trees are few, short ones are found first: the order must hide it."""
-    examples = listops.generated({"train": 3000, "test": 3000}, 0, min_length=1, max_length=8)
+    examples = listops.examples(3000, 0, 3000, 0, **LRA | {"min_length": 1, "max_length": 8})
     length = {split: [] for split in SPLITS}
     for example in examples:
         length[example.split].append(example.documents[0].size)
@@ -210,11 +211,6 @@ def test_impossible_settings_are_refused(options, message):
         listops.generate(50, 0, **options)
 
 
-def test_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="valid"):
-        next(listops.generated({"valid": 3}, 0))
-
-
 @pytest.fixture
 def release(tmp_path):
     """LRA's three files with 30, 5 and 5 lines, as csv.writer leaves them: CRLF."""
@@ -227,7 +223,7 @@ def release(tmp_path):
 
 def test_read_gives_back_what_was_written(release):
     folder, examples = release
-    found = sorted(listops.read(folder), key=lambda example: SPLITS.index(example.split))
+    found = sorted(read(listops, folder), key=lambda example: SPLITS.index(example.split))
     assert [example.split for example in found] == ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
     assert [(listops.decode(example.documents[0]), example.label) for example in found] == examples
 
@@ -249,7 +245,7 @@ def test_read_names_file_line_and_reason(release, line, reason):
     with (folder / "basic_val.tsv").open("ab") as file:
         file.write(line)
     with pytest.raises(ValueError, match=rf"(?s)1 of 7 lines are faulty.*basic_val\.tsv:7: .*{reason}"):
-        list(listops.read(folder))
+        read(listops, folder)
 
 
 def test_read_counts_all_faulty_lines_but_quotes_few(release):
@@ -257,7 +253,7 @@ def test_read_counts_all_faulty_lines_but_quotes_few(release):
     with (folder / "basic_test.tsv").open("ab") as file:
         file.write(b"x\t1\r\n" * 9)
     with pytest.raises(ValueError, match="9 of 15 lines are faulty") as caught:
-        list(listops.read(folder))
+        read(listops, folder)
     assert str(caught.value).count("unknown token") == 5
 
 
@@ -266,10 +262,10 @@ def test_read_refuses_missing_empty_and_headless_files(release):
     path = folder / "basic_test.tsv"
     path.write_bytes(path.read_bytes().split(b"\r\n", 1)[1])
     with pytest.raises(ValueError, match=r"basic_test\.tsv:1: header .*expected 'Source<tab>Target'"):
-        list(listops.read(folder))
+        read(listops, folder)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"basic_test\.tsv: no examples"):
-        list(listops.read(folder))
+        read(listops, folder)
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"basic_test\.tsv"):
-        list(listops.read(folder))
+        read(listops, folder)

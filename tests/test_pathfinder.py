@@ -180,9 +180,9 @@ def test_easy_images_have_fewer_lit_pixels(ours):
 def test_progress_and_splits():
     seen = []
     counts = {"train": 300, "validation": 20, "test": 30}
-    examples = list(pathfinder.generated(counts, 0, progress=lambda done, total: seen.append((done, total))))
+    examples = list(pathfinder.examples(**counts, seed=0, progress=lambda *told: seen.append(told)))
     assert [sum(example.split == split for example in examples) for split in SPLITS] == [300, 20, 30]
-    assert seen[-1] == (350, 350)
+    assert seen[-1] == ("drawing pathfinder", 350, 350)
     assert (
         np.stack([example.documents[0] for example in examples])
         == pathfinder.generate(350, 0)[0].reshape(350, -1)
@@ -207,5 +207,3 @@ def test_a_contour_that_cannot_fit_ends_in_an_error(monkeypatch):
     monkeypatch.setattr(pathfinder, "_ATTEMPTS", 1000)
     with pytest.raises(ValueError, match=r"contour_length=60: none of 1000 pairs"):
         pathfinder.generate(1, 0, contour_length=60)
-    with pytest.raises(ValueError, match="valid"):
-        next(pathfinder.generated({"valid": 1}, 0))

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from upstream import read
 
 from wise_lra.data import pathfinder_release
 
@@ -30,24 +31,24 @@ def release(tmp_path):
 
 
 def test_read_gives_every_image_once_with_its_label(release):
-    examples = list(pathfinder_release.read(release))
+    examples = read(pathfinder_release, release)
     assert [example.split for example in examples] == ["train"] * 16 + ["validation"] * 2 + ["test"] * 2
     assert sorted(int(example.documents[0][0]) for example in examples) == list(range(20))
     for example in examples:
         (document,) = example.documents
         assert (document.shape, document.dtype) == ((1024,), np.uint8)
         assert document[1] == example.label
-    again = pathfinder_release.read(release)
+    again = read(pathfinder_release, release)
     assert all((a.documents[0] == b.documents[0]).all() for a, b in zip(examples, again, strict=True))
 
 
 def test_read_leaves_out_and_counts_empty_images(release):
     (release / "imgs/1/sample_3.png").write_bytes(b"")
     rejected = Counter()
-    examples = list(pathfinder_release.read(release, rejected=rejected))
+    examples = read(pathfinder_release, release, rejected)
     assert rejected == {"empty file imgs/1/sample_3.png": 1}
     assert 13 not in {int(example.documents[0][0]) for example in examples}
-    assert len(examples) == len(list(pathfinder_release.read(release))) == 19
+    assert len(examples) == len(read(pathfinder_release, release)) == 19
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_read_names_file_and_line_of_faulty_metadata(release, line, error, messa
     with (release / "metadata/1.npy").open("a") as file:
         file.write(line)
     with pytest.raises(error, match=message):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
 
 
 def test_read_refuses_other_images_and_files(release):
@@ -72,16 +73,16 @@ def test_read_refuses_other_images_and_files(release):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     path.write_bytes(b"no image at all")
     with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     Image.new("RGB", (32, 32)).save(path)
     with pytest.raises(ValueError, match=r"sample_4\.png: an image of mode RGB"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     Image.new("L", (16, 32)).save(path)
     with pytest.raises(ValueError, match=r"sample_4\.png: \(32, 16\) pixels, expected \(32, 32\)"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
 
 
 def png(width: int, height: int, *, again: tuple[int, int] | None = None, text: bytes = b"") -> bytes:
@@ -117,7 +118,7 @@ def test_an_image_of_any_size_is_refused_before_it_is_decoded(release, content):
     path = release / "imgs/0/sample_4.png"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=str(path)) as error:
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     assert str(error.value).isprintable()
 
 
@@ -134,17 +135,17 @@ def test_what_metadata_hold_reaches_an_error_short_and_without_control_character
     with (release / "metadata/1.npy").open("a") as file:
         file.write(line)
     with pytest.raises((ValueError, FileNotFoundError), match=r"1\.npy:11") as error:
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 1000
 
 
 def test_read_refuses_other_metadata(release, tmp_path_factory):
     with pytest.raises(FileNotFoundError, match=r"metadata/\*\.npy: no such files"):
-        list(pathfinder_release.read(tmp_path_factory.mktemp("empty")))
+        read(pathfinder_release, tmp_path_factory.mktemp("empty"))
     np.save(release / "metadata/2.npy", np.array([["imgs/0", "sample_0.png"]]))
     with pytest.raises(ValueError, match=r"2\.npy: not text"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)
     (release / "metadata/2.npy").rename(release / "metadata/all.npy")
     with pytest.raises(ValueError, match=r"all\.npy: expected a number as name"):
-        list(pathfinder_release.read(release))
+        read(pathfinder_release, release)

@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, distributed, nn
 from torch.nn.utils import get_total_norm
 
-from wise_lra.data.batch import Batch
+from wise_lra.data.task import Batch
 from wise_lra.provenance import peak_memory
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 

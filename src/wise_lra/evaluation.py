@@ -18,10 +18,9 @@ from PIL import Image
 
 from wise_lra.checkpoints import BEST
 from wise_lra.data import image, listops, look, retrieval, text
-from wise_lra.data.batch import Batch
 from wise_lra.data.datamodule import DataModule
 from wise_lra.data.samplers import Buckets
-from wise_lra.data.task import Task
+from wise_lra.data.task import Batch, Task
 from wise_lra.model import parameter_count
 from wise_lra.results import record as records
 from wise_lra.results.record import Record

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from wise_lra.config import ConfigurationError, compose, plain_dict
-from wise_lra.data.source import allowed
+from wise_lra.data.sources import allowed
 
 
 def preparations(

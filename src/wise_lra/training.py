@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wise_lra.data.batch import Batch
+from wise_lra.data.task import Batch
 from wise_lra.recipe import Recipe
 
 _CHECKED_EVERY = 20  # steps between looks at the loss: each makes a GPU wait for the host

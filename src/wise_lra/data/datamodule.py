@@ -7,10 +7,9 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from wise_lra.data.batch import Batch
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.samplers import Buckets, InOrder, Pieces, TrainingOrder
-from wise_lra.data.task import SPLITS, Task
+from wise_lra.data.task import SPLITS, Batch, Task
 
 
 class DataModule(LightningDataModule):

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _PATIENCE = 2.0  # seconds for a first answer, so that with the imports an error comes within five
 _TIMEOUT = 10.0  # seconds without a byte after which a connection counts as broken
-_BREAKS = 5  # breaks in a row after which a download is given up; what has come is kept
+_BREAKS = 5  # breaks in a row after which a download is given up; what has come stays
 _SPARE = 1 << 28  # bytes of disk to leave free
 
 
@@ -34,6 +34,10 @@ class Upstream:
     address: str
     bytes: int
     sha256: str | None = None
+
+    def by_hand(self, folder: Path) -> str:
+        """Return the sentence that tells how to put the archive in its place without this module."""
+        return f"fetch {self.address} by hand and put it at {folder / self.name}"
 
 
 IMDB = Upstream(
@@ -53,9 +57,11 @@ LRA_RELEASE = Upstream(
     "https://storage.googleapis.com/long-range-arena/lra_release.gz",
     7_700_000_000,  # about: its publisher states no exact size
 )
-
-
 PUBLISHED = (IMDB, CIFAR10, LRA_RELEASE)
+
+
+def silent(what: str, done: int, total: int | None) -> None:
+    """Tell nobody: the `Progress` of a caller that shows none."""
 
 
 def unreachable(upstream: Upstream) -> str:
@@ -76,21 +82,16 @@ def _answers() -> dict[str, str]:
 
 def asked(address: str, seconds: float = _PATIENCE) -> str:
     """Return why an address does not answer within so many seconds, name resolution included; "" if it does."""
-    answer = [f"no answer within {seconds:g} s"]
+    silence = f"no answer within {seconds:g} s"
+    answer = [silence]
 
     def ask() -> None:
         try:
             request = urllib.request.Request(address, method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
             answer[0] = ""
-        except urllib.error.HTTPError as error:
-            answer[0] = str(error)
-        except urllib.error.URLError as error:
-            answer[0] = answer[0] if isinstance(error.reason, TimeoutError) else str(error.reason)
-        except TimeoutError:
-            pass
         except (OSError, HTTPException) as error:
-            answer[0] = str(error)
+            answer[0] = _why(error) or silence
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -98,7 +99,14 @@ def asked(address: str, seconds: float = _PATIENCE) -> str:
     return answer[0]
 
 
-def fetch(upstream: Upstream, folder: Path, progress: Progress | None = None) -> Path:
+def _why(error: Exception) -> str:
+    """Return what went wrong with a request; "" where there was no answer in time."""
+    http = isinstance(error, urllib.error.HTTPError)  # its reason lacks the number
+    cause = error if http else getattr(error, "reason", error)
+    return "" if isinstance(cause, TimeoutError) else str(cause)
+
+
+def fetch(upstream: Upstream, folder: Path, progress: Progress = silent) -> Path:
     """Return the archive in `folder`, downloaded if it is not there; its name appears only when it is whole.
 
     One log line tells what is fetched, from where and to where, and how large it is. A broken download goes on
@@ -111,61 +119,49 @@ def fetch(upstream: Upstream, folder: Path, progress: Progress | None = None) ->
         return path
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     require_space(folder, upstream.bytes - have, f"downloading {upstream.name}")
-    log.info(
-        "downloading %s from %s to %s: %.2f GB%s",
-        upstream.name,
-        upstream.address,
-        folder,
-        upstream.bytes / 1e9,
-        f", {have / 1e9:.2f} GB of which are there" if have else "",
-    )
+    there = f", {have / 1e9:.2f} GB of which are there" if have else ""
+    size = f"{upstream.bytes / 1e9:.2f} GB{there}"
+    log.info("downloading %s from %s to %s: %s", upstream.name, upstream.address, folder, size)
     breaks = 0
     while True:
-        before = part.stat().st_size if part.exists() else 0
+        before = _size(part)
         try:
             if _receive(upstream, part, progress):
                 break
             reason = "the connection closed early"
         except urllib.error.HTTPError as error:
-            raise OSError(f"{upstream.address}: {error}; {by_hand(upstream, folder)}") from error
+            raise OSError(f"{upstream.address}: {error}; {upstream.by_hand(folder)}") from error
         except (urllib.error.URLError, SSLError, TimeoutError, ConnectionError, HTTPException) as error:
             reason = str(error)
         except OSError as error:  # of the disk
             raise OSError(
                 error.errno, f"{error.strerror}: {part}; what has come stays there, run again to go on"
             ) from error
-        came = (part.stat().st_size if part.exists() else 0) - before
-        breaks = 1 if came > 0 else breaks + 1
+        breaks = 1 if _size(part) > before else breaks + 1
         if breaks == _BREAKS:
             raise OSError(
                 f"{upstream.address}: {reason}; what has come stays in {part}, run again to go on. "
-                f"Or {by_hand(upstream, folder)}"
+                f"Or {upstream.by_hand(folder)}"
             )
-        log.warning("%s: %s; going on from byte %d", upstream.name, reason, before + came)
-    check(part, upstream, recorded=path.with_name(f"{path.name}.sha256"))
-    part.replace(path)
-    return path
+        log.warning("%s: %s; going on from byte %d", upstream.name, reason, _size(part))
+    _check(part, upstream, path.with_name(f"{path.name}.sha256"))
+    return part.replace(path)
 
 
-def by_hand(upstream: Upstream, folder: Path) -> str:
-    """Return the sentence that tells how to put an archive in its place without this module."""
-    return f"fetch {upstream.address} by hand and put it at {folder / upstream.name}"
-
-
-def check(path: Path, upstream: Upstream, recorded: Path) -> None:
+def _check(part: Path, upstream: Upstream, recorded: Path) -> None:
     """Compare a file with its published checksum, else with the one in `recorded`, else record it there.
 
     Raises ValueError on another one, and removes the file: it is of no use.
     """
-    with path.open("rb") as file:
+    with part.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     expected = upstream.sha256 or (recorded.read_text().split()[0] if recorded.exists() else None)
     if expected is None:
         recorded.write_text(f"{found}  {upstream.name}\n")
     elif found != expected:
-        path.unlink()
+        part.unlink()
         raise ValueError(
             f"{upstream.name} from {upstream.address}: sha256 {found}, expected {expected}; the file is removed, "
             "run again or fetch it elsewhere"
@@ -183,9 +179,9 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
         )
 
 
-def _receive(upstream: Upstream, part: Path, progress: Progress | None) -> bool:
+def _receive(upstream: Upstream, part: Path, progress: Progress) -> bool:
     """Append what an address gives from where `part` ends; return whether that was all of it."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _size(part)
     request = urllib.request.Request(upstream.address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
@@ -202,6 +198,9 @@ def _receive(upstream: Upstream, part: Path, progress: Progress | None) -> bool:
             while block := response.read(_BLOCK):
                 file.write(block)
                 have += len(block)
-                if progress:
-                    progress(f"downloading {upstream.name}", have, total)
+                progress(f"downloading {upstream.name}", have, total)
     return total is None or have == total
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -7,15 +7,15 @@ padding.
 
 import pickletools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from wise_lra.data.archive import members, naming
-from wise_lra.data.download import Progress
+from wise_lra.data.archive import files, tfds_order
+from wise_lra.data.download import Progress, silent
 from wise_lra.data.task import Example
-from wise_lra.data.tfds_order import tfds_order
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -43,46 +43,36 @@ def find(place: Path) -> Path | None:
     return next((place / name for name in _PLACES if (place / name).exists()), None)
 
 
-def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
-    """Yield the images, each uint8 (1024,): grey, row by row.
+def read(path: Path, rejected: Counter[str], progress: Progress = silent) -> Iterator[Example]:
+    """Yield the images, each uint8 (1024,): grey, row by row. None is left out and counted in `rejected`.
 
-    Order: train, validation, test as LRA cuts them: 90 % of the train images in the order of TFDS, the other 10 %,
-    and the test images in that order too. That makes 45,000 / 5,000 / 10,000.
-    Raises ValueError as `batches` does.
+    Order: train, validation, test as `divided` cuts them. That makes 45,000 / 5,000 / 10,000.
+    Raises ValueError on a broken archive, and if a file is missing or not CIFAR-10's.
     """
-    found = batches(path, progress)
-    for split, files in (("train", BATCHES), ("test", (TEST,))):
-        pixels = np.concatenate([grey(found[file][0]) for file in files])
-        labels = np.concatenate([found[file][1] for file in files])
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, data in files(path, lambda name: bool(_NAME.search(name)), progress, _LARGEST):
+        batch, binary = _NAME.search(name).groups()  # type: ignore[union-attr]
+        try:
+            found[batch] = _binary(data) if binary else _pickled(data)
+        except ValueError as error:
+            raise ValueError(f"{path}: {name} is not CIFAR-10's: {error}") from None
+    if missing := [name for name in (*BATCHES, TEST) if name not in found]:
+        raise ValueError(f"{path}: {', '.join(missing)} not found, expected {BATCHES[0]} to _5 and {TEST}")
+    for split, names in (("train", BATCHES), ("test", (TEST,))):
+        pixels = np.concatenate([grey(found[name][0]) for name in names])
+        labels = np.concatenate([found[name][1] for name in names])
         order = tfds_order(split, map(str, range(len(labels))))
         yield from divided(split, ((pixels[index], int(labels[index])) for index in order), len(order))
 
 
 def divided(split: str, images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
-    """Yield `count` grey images of train or test, in the order of TFDS, as examples; the end of train validates."""
-    kept = count * 9 // 10 if split == "train" else count
-    for place, (pixels, label) in enumerate(images):
-        yield Example(split if place < kept else "validation", (pixels,), label)
+    """Yield `count` grey images of train or test, in the order of TFDS, as examples.
 
-
-def batches(path: Path, progress: Progress | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return pixels, uint8 (count, 3, 1024), and labels of every file of a folder or archive, by its name.
-
-    Raises ValueError on a broken archive, and if a file is missing or not CIFAR-10.
+    As LRA cuts them, the first 90 % of train stay there and the other 10 % validate.
     """
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    with naming(path):
-        for name, content in members(path, lambda name: bool(_NAME.search(name)), progress, _LARGEST):
-            if match := _NAME.search(name):
-                batch, binary = match.groups()
-                data = content.read()
-                try:
-                    found[batch] = _binary(data) if binary else _pickled(data)
-                except ValueError as error:
-                    raise ValueError(f"{path}: {name} is not CIFAR-10's: {error}") from None
-    if missing := [name for name in (*BATCHES, TEST) if name not in found]:
-        raise ValueError(f"{path}: {', '.join(missing)} not found, expected {BATCHES[0]} to _5 and {TEST}")
-    return found
+    training = count * 9 // 10 if split == "train" else count
+    for place, (pixels, label) in enumerate(images):
+        yield Example(split if place < training else "validation", (pixels,), label)
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:

@@ -5,15 +5,15 @@ lra_benchmarks/data/listops.py.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from wise_lra.data.archive import lines, members, naming
-from wise_lra.data.download import Progress
+from wise_lra.data.archive import in_release, tables
+from wise_lra.data.download import Progress, silent
 from wise_lra.data.listops_tree import CLOSE, distinct
-from wise_lra.data.release import archive, folders
 from wise_lra.data.task import SPLITS, Example
 
 TOKENS = ("<pad>", "[MIN", "[MAX", "[MED", "[SM", "]", *"0123456789")
@@ -22,6 +22,15 @@ TOKENS = ("<pad>", "[MIN", "[MAX", "[MED", "[SM", "]", *"0123456789")
 FILES = {"train": "basic_train.tsv", "validation": "basic_val.tsv", "test": "basic_test.tsv"}
 
 EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
+
+DEFAULTS = {
+    "train": 96_000, "validation": 2_000, "test": 2_000,
+    "min_length": 500, "max_length": 2_000, "max_depth": 10, "max_args": 10,
+}  # fmt: skip
+"""LRA's settings of the generator."""
+
+VERSION = 1
+"""Raise it when the generated trees change, so that they are prepared anew."""
 
 _IDS = {token: index for index, token in enumerate(TOKENS) if index}
 _DIGITS = {digit: int(digit) for digit in "0123456789"}
@@ -44,7 +53,7 @@ def generate(
 ) -> list[tuple[str, int]]:
     """Return `count` different examples as (source, target), written as in LRA's files.
 
-    A tree is kept if min_length < length < max_length, where length counts tokens but no round brackets;
+    A tree is taken if min_length < length < max_length, where length counts tokens but no round brackets;
     max_depth counts the digits' level. The same arguments give the same list.
     Raises ValueError on impossible arguments, and where there are not so many such trees.
     """
@@ -52,50 +61,34 @@ def generate(
     return [(decode(tree), target) for tree, target in trees]
 
 
-def generated(
-    counts: Mapping[str, int],
-    seed: int,
-    min_length: int = 500,
-    max_length: int = 2000,
-    max_depth: int = 10,
-    max_args: int = 10,
-) -> Iterator[Example]:
-    """Yield counts[split] examples of every split, cut from one list as `generate` draws it: none is twice.
+def examples(train: int, validation: int, test: int, seed: int, **limits: int) -> Iterator[Example]:
+    """Yield so many examples of every split, cut from one list as `generate` draws it: none is twice.
 
-    Raises ValueError as `generate` does, and on an unknown split.
+    `limits` are min_length, max_length, max_depth and max_args. Raises ValueError as `generate` does.
     """
-    if unknown := counts.keys() - set(SPLITS):
-        raise ValueError(f"counts={dict(counts)}: unknown split {sorted(unknown)}, expected some of {SPLITS}")
-    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]
-    trees = distinct(len(splits), seed, min_length, max_length, max_depth, max_args)
-    for split, (tree, target) in zip(splits, trees, strict=True):
+    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
+    for split, (tree, target) in zip(splits, distinct(len(splits), seed, **limits), strict=True):
         yield Example(split, (np.frombuffer(tree, np.uint8),), target)
 
 
 def find(place: Path) -> Path | None:
     """Return LRA's ListOps in a folder or at it: the folder of its three files, else the release's archive."""
-    for folder in folders(place, "listops-1000"):
-        if any((folder / name).is_file() for name in FILES.values()):
-            return folder
-    return archive(place)
+    return in_release(
+        place, ["listops-1000"], lambda folder: any((folder / name).is_file() for name in FILES.values())
+    )
 
 
-def read(path: Path, progress: Progress | None = None) -> Iterator[Example]:
-    """Yield the examples of LRA's basic_{train,val,test}.tsv, every target recomputed.
+def read(path: Path, rejected: Counter[str], progress: Progress = silent) -> Iterator[Example]:
+    """Yield the examples of LRA's basic_{train,val,test}.tsv, every target recomputed; none is `rejected`.
 
     They lie in a folder or in an archive, which is read no further than its third file; only the first file
     of each name counts.
     Raises FileNotFoundError if a file is missing, and ValueError at the end of a file that has faulty lines:
     it counts them and gives line number and reason of the first few.
     """
-    missing = {name: split for split, name in FILES.items()}
-    with naming(path):
-        for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
-            split = missing.pop(PurePosixPath(name).name)
-            yield from _file(path / name, lines(content, path / name), split)
-            if not missing:
-                return
-    raise FileNotFoundError(f"{path}: {', '.join(missing)} not found, expected {', '.join(FILES.values())}")
+    splits = {name: split for split, name in FILES.items()}
+    for file, found in tables(path, splits, progress):
+        yield from _file(file, found, splits[file.name])
 
 
 def _file(path: Path, found: Iterable[tuple[int, bytes]], split: str) -> Iterator[Example]:

@@ -1,13 +1,19 @@
 """Looking at what is trained on: pictures of image tasks, and the texts of the others, from a packed folder."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from wise_lra.data import image, listops, pathfinder, synthetic_image
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
-from wise_lra.data.task import PICTURES, Task
+from wise_lra.data.task import PICTURES, Task, left_out
+from wise_lra.results.reading import printable
 
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
 _CAPTION = 14  # pixels of height for the label under an image
@@ -53,10 +59,26 @@ def example(packed: PackedSplit, index: int) -> Image.Image | list[str]:
     return Image.fromarray(np.asarray(documents[0].reshape(side, side)))
 
 
-def picture(task: Task, folder: Path, split: str, count: int, columns: int = 10) -> Image.Image:
-    """Return the first examples of an image task side by side, the name of its class under each."""
+def show(task: Task, folder: Path, split: str, count: int, console: Console) -> None:
+    """Save a picture of the first examples beside a packed folder, or print their texts.
+
+    `count` of 0 means 60 images or 3 texts.
+    """
     packed, labels = PackedSplit(folder, split, task), names(task, folder)
-    count = min(count, len(packed))
+    if task.name in PICTURES:
+        path = folder.with_name(f"{folder.name}-{split}.png")
+        _sheet(packed, labels, min(count or 60, len(packed))).save(path)
+        console.print(f"{task.name}: {path}", soft_wrap=True)
+        return
+    for index in range(min(count or 3, len(packed))):
+        console.rule(Text(f"{task.name}, {split}: {labels[packed.labels[index]]}"))
+        for ids in packed.documents(index):
+            text = "\n".join(map(printable, _decoded(task, ids).splitlines()))
+            console.print(Text(text), soft_wrap=True)
+
+
+def _sheet(packed: PackedSplit, labels: tuple[str, ...], count: int, columns: int = 10) -> Image.Image:
+    """Return the first images side by side, the name of its class under each."""
     side = round(len(packed.documents(0)[0]) ** 0.5)
     wide = side * _SCALE.get(side, 1)
     step, rows = wide + 4, -(-count // columns)
@@ -71,13 +93,25 @@ def picture(task: Task, folder: Path, split: str, count: int, columns: int = 10)
     return sheet
 
 
-def texts(task: Task, folder: Path, split: str, count: int) -> list[tuple[str, list[str]]]:
-    """Return (name of the class, documents as text) of the first examples of a task that is not one of images."""
-    packed, labels = PackedSplit(folder, split, task), names(task, folder)
-    return [
-        (labels[packed.labels[index]], [_decoded(task, ids) for ids in packed.documents(index)])
-        for index in range(min(count, len(packed)))
-    ]
+def summary(manifests: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a row a split: examples, classes, lengths, what was left out, checksum and seconds of packing."""
+    table = Table(title="Prepared data", caption="lengths in tokens; sha256 is of all files of a task")
+    for head in ("task", "source", "split", "examples", "classes", "length 10/50/90/100 %", "rejected",
+                 "sha256", "seconds"):  # fmt: skip
+        table.add_column(head, justify="right" if head in ("examples", "seconds") else "left")
+    for manifest in manifests:
+        variant = f" ({manifest['variant']})" if manifest["variant"] else ""
+        texts = [manifest["task"] + variant, manifest["source"], left_out(manifest["rejected"]) or "none",
+                 manifest["sha256"][:16], f"{manifest['seconds']:,.1f}"]  # fmt: skip
+        cells = [Text(printable(text)) for text in texts]
+        for split, facts in manifest["splits"].items():
+            labels, lengths = facts["labels"], facts["lengths"]
+            shares = f"{min(labels) / sum(labels):.1%} to {max(labels) / sum(labels):.1%}"
+            quantiles = "/".join(str(lengths[share]) for share in ("10%", "50%", "90%", "100%"))
+            table.add_row(*cells[:2], split, f"{facts['examples']:,}", shares, quantiles, *cells[2:])
+            cells = [Text("")] * len(cells)
+        table.add_section()
+    return table
 
 
 def _decoded(task: Task, ids: np.ndarray) -> str:

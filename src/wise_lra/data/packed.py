@@ -14,14 +14,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any
 
 import numpy as np
 import torch
 
-from wise_lra.data.batch import Batch
-from wise_lra.data.task import PICTURES, SPLITS, Example, Task, complete
+from wise_lra.data.task import PICTURES, SPLITS, Batch, Example, Task, Unfit, checked, complete
 from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line, printable, read_json
 
@@ -31,34 +29,40 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 _PARTS = ("tokens", "offsets", "labels")
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.95, 1.0)
-_BUFFER = 1 << 20  # elements held before they are written
+_BUFFER = 1 << 20  # bytes held before they are written
 _PLAIN = {"source": "", "variant": "", "reason": "", "protocol": "held-out", "settings": {}, "rejected": {}}
-_REASONS = 5  # for lines left out that are told; the others are in the manifest
 
 
 class Damaged(ValueError):
     """A packed folder is not as it was packed; the message names the file."""
 
 
-class Unfit(ValueError):
-    """Examples that the task does not allow, or that are too few."""
-
-
-def pack(examples: Iterable[Example], folder: Path, task: Task, facts: Mapping[str, Any]) -> dict[str, Any]:
+def pack(
+    examples: Iterable[Example],
+    folder: Path,
+    task: Task,
+    facts: Mapping[str, Any],
+    began: float | None = None,
+) -> dict[str, Any]:
     """Write examples into `folder`, which appears only when it is whole; return its manifest.
 
     `facts` is taken into the manifest as it stands, read after the last example, so that a reader can still add
     to it (what it rejected, say); but data with other counts than LRA's own have at least the variant "sample".
-    One example at a time is held in memory, whatever the size of the data.
+    One example at a time is held in memory, whatever the size of the data, and two numbers of each. The manifest
+    tells the seconds since `began` (of time.perf_counter).
     Raises Unfit on an example that the task does not allow, and where a split stays empty.
     """
-    start = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        splits = _write(examples, partial, task, facts.get("rejected", {}))
+        _write(checked(examples, task, facts.get("rejected", {})), partial, task)
         files = {path.name: _digest(path) for path in sorted(partial.iterdir())}
+        try:
+            splits = _facts(partial, task)
+        except ValueError as error:
+            raise Unfit(f"{task.name}: {error}") from None
         manifest = {
             "format": FORMAT,
             "task": task.name,
@@ -67,7 +71,7 @@ def pack(examples: Iterable[Example], folder: Path, task: Task, facts: Mapping[s
             "files": files,
             "bytes": sum(file["bytes"] for file in files.values()),
             "sha256": _joined(files),
-            "seconds": round(time.perf_counter() - start, 2),
+            "seconds": round(time.perf_counter() - began, 2),
         }
         if not manifest["variant"] and not complete(task.name, _counts(manifest)):
             manifest["variant"] = "sample"
@@ -78,6 +82,38 @@ def pack(examples: Iterable[Example], folder: Path, task: Task, facts: Mapping[s
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return manifest
+
+
+def _write(examples: Iterable[Example], folder: Path, task: Task) -> None:
+    """Write the token, offset and label files of all splits."""
+    kind = np.dtype(np.uint8 if task.vocabulary <= 256 else np.uint16)
+    classes = np.uint8 if task.classes <= 256 else np.int64
+    ends = {split: [0] for split in SPLITS}
+    labels: dict[str, list[int]] = {split: [] for split in SPLITS}
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context((folder / f"{split}.tokens.npy").open("wb", _BUFFER))
+            for split in SPLITS
+        }
+        for file in files.values():
+            _header(file, kind, 0)
+        for split, documents, label in examples:
+            for document in documents:
+                files[split].write(document.astype(kind).tobytes())
+                ends[split].append(ends[split][-1] + len(document))
+            labels[split].append(label)
+        for split, file in files.items():
+            file.seek(0)
+            _header(file, kind, ends[split][-1])
+    for split in SPLITS:
+        np.save(folder / f"{split}.offsets.npy", np.array(ends[split], np.int64))
+        np.save(folder / f"{split}.labels.npy", np.array(labels[split], classes))
+
+
+def _header(file: IO[bytes], kind: np.dtype, count: int) -> None:
+    """Write the header of a .npy file, which NumPy pads so that the count can grow without moving the data."""
+    header = {"descr": kind.str, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -152,13 +188,6 @@ def _check_cut(folder: Path, manifest: Mapping[str, Any], task: Task) -> None:
 
 def _damaged(file: Path, what: str) -> Damaged:
     return Damaged(f"{file}: {what}; remove {file.parent} and prepare it again (make data)")
-
-
-def left_out(rejected: Mapping[str, int]) -> str:
-    """Return how many lines or files were left out, and why, for people; "" where none were."""
-    reasons = [f"{count} {printable(reason)}" for reason, count in rejected.items()]
-    more = [f"and {len(reasons) - _REASONS} reasons more"] if len(reasons) > _REASONS else []
-    return f"{sum(rejected.values())} left out: {', '.join(reasons[:_REASONS] + more)}" if rejected else ""
 
 
 class PackedSplit:
@@ -254,98 +283,6 @@ class PackedSplit:
         mask = torch.from_numpy(tokens != 0).view(shape) if self.task.padded else None
         labels = torch.from_numpy(self.labels[indices].astype(np.int64))
         return Batch(torch.from_numpy(tokens).view(shape), mask, labels)
-
-
-class _Appended:
-    """A one-dimensional .npy file that grows; its header is written again with the final count on leaving."""
-
-    def __init__(self, path: Path, dtype: type[np.unsignedinteger] | type[np.int64]) -> None:
-        self.dtype, self.count = np.dtype(dtype), 0
-        self._held: list[np.ndarray] = []
-        self._waiting = 0
-        self._file = path.open("wb")
-        self._header()
-
-    def _header(self) -> None:
-        # NumPy pads a header so that the first axis can grow without moving the data.
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.count,)}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-    def append(self, values: np.ndarray) -> None:
-        self._held.append(values.astype(self.dtype))
-        self.count += len(values)
-        self._waiting += len(values)
-        if self._waiting >= _BUFFER:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._held:
-            self._file.write(np.concatenate(self._held).tobytes())
-        self._held, self._waiting = [], 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._file:
-            if kind is None:
-                self._flush()
-                self._file.seek(0)
-                self._header()
-
-
-class _SplitWriter:
-    """Appends the examples of one split."""
-
-    def __init__(self, folder: Path, split: str, task: Task) -> None:
-        self.task = task
-        kinds = {
-            "tokens": np.uint8 if task.vocabulary <= 256 else np.uint16,
-            "offsets": np.int64,
-            "labels": np.uint8 if task.classes <= 256 else np.int64,
-        }
-        self.files = {part: _Appended(folder / f"{split}.{part}.npy", kinds[part]) for part in _PARTS}
-        self.files["offsets"].append(np.zeros(1, np.int64))
-
-    def append(self, example: Example) -> None:
-        """Write one example. Raises Unfit if the task does not allow it."""
-        task, (split, documents, label) = self.task, example
-        where = f"{task.name}: example {self.files['labels'].count + 1} of {split} has"
-        if len(documents) != task.documents:
-            raise Unfit(f"{where} {len(documents)} documents, expected {task.documents}")
-        if not 0 <= label < task.classes:
-            raise Unfit(f"{where} label {label}, expected 0 to {task.classes - 1}")
-        for document in documents:
-            if not len(document):
-                raise Unfit(f"{where} an empty document, expected at least one token")
-            for token in (int(document.min()), int(document.max())):
-                if not 0 <= token < task.vocabulary:
-                    raise Unfit(f"{where} token {token}, expected below {task.vocabulary}")
-            self.files["tokens"].append(document)
-            self.files["offsets"].append(np.array([self.files["tokens"].count]))
-        self.files["labels"].append(np.array([label]))
-
-
-def _write(
-    examples: Iterable[Example], folder: Path, task: Task, rejected: Mapping[str, int]
-) -> dict[str, Any]:
-    """Write the token, offset and label files of all splits; return the facts of each."""
-    with ExitStack() as files:
-        writers = {split: _SplitWriter(folder, split, task) for split in SPLITS}
-        for writer in writers.values():
-            for file in writer.files.values():
-                files.enter_context(file)
-        for example in examples:
-            writers[example.split].append(example)
-    if empty := [split for split in SPLITS if not writers[split].files["labels"].count]:
-        why = f"; {told}" if (told := left_out(rejected)) else ""
-        raise Unfit(f"{task.name}: no examples for {', '.join(empty)}; every split needs at least one{why}")
-    try:
-        return _facts(folder, task)
-    except ValueError as error:
-        raise Unfit(f"{task.name}: {error}") from None
 
 
 def _facts(folder: Path, task: Task) -> dict[str, Any]:

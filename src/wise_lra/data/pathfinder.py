@@ -6,13 +6,14 @@ the semantics of drewlinsley/pathfinder at commit ab9c130 (2019), which LRA used
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from wise_lra.data.download import Progress, silent
 from wise_lra.data.pathfinder_paddles import PARAMETERS, Paddles, Parameters, marker, paddles
 from wise_lra.data.pathfinder_snakes import draw, place
 from wise_lra.data.task import SPLITS, Example
@@ -22,8 +23,14 @@ log = logging.getLogger(__name__)
 CLASSES = ("two contours", "one contour")
 SIZES = tuple(PARAMETERS)
 
+DEFAULTS = {"train": 160_000, "validation": 20_000, "test": 20_000, "size": 32, "contour_length": 14}
+"""LRA's settings of the generator."""
+
+VERSION = 1
+"""Raise it when the generated images change, so that they are prepared anew."""
+
 _SHARD = 256  # images that a thread makes at a time
-_PIXELS = 1 << 23  # that `generated` holds at a time; a shard at least
+_PIXELS = 1 << 23  # that `examples` holds at a time; a shard at least
 _ATTEMPTS = 1_000_000  # pairs of targets after which a contour is taken not to fit
 
 
@@ -75,32 +82,29 @@ def generate(
     return images, labels
 
 
-def generated(
-    counts: Mapping[str, int],
+def examples(
+    train: int,
+    validation: int,
+    test: int,
     seed: int,
     size: int = 32,
     *,
     contour_length: int = 14,
-    distractors: int | None = None,
-    workers: int | None = None,
     parts: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Iterator[Example]:
-    """Yield counts[split] examples of every split, in the order in which `generate` makes them.
+    """Yield so many examples of every split, in the order in which `generate` makes them.
 
     A document is an image row by row: uint8 (size * size,). Some millions of pixels are held at a time; in the
-    folder `parts`, which is for these settings alone, they are kept as they come, and taken from there when this is
-    begun again; a part that cannot be read, or does not begin with the image that it should, is drawn anew.
-    Raises ValueError as `generate` does, and on an unknown split.
+    folder `parts`, which is for these settings alone, they are saved as they come, and read from there when this
+    is begun again; a part that cannot be read, or does not begin with the image that it should, is drawn anew.
+    Raises ValueError as `generate` does.
     """
-    if unknown := counts.keys() - set(SPLITS):
-        raise ValueError(f"counts={dict(counts)}: unknown split {sorted(unknown)}, expected some of {SPLITS}")
-    splits = [split for split in SPLITS for _ in range(counts.get(split, 0))]
+    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
     block = max(_SHARD, _PIXELS // size**2)
 
     def report(start: int, done: int, _: int) -> None:
-        if progress is not None:
-            progress(start + done, len(splits))
+        progress("drawing pathfinder", start + done, len(splits))
 
     for start in range(0, len(splits), block):
         some = splits[start : start + block]
@@ -110,28 +114,26 @@ def generated(
             seed,
             size,
             contour_length=contour_length,
-            distractors=distractors,
             first=start,
-            workers=workers,
             progress=partial(report, start),
         )
         if parts is None:
             images, labels = make()
         else:
-            image, _ = _example(start, seed, _parameters(size, contour_length), contour_length, distractors)
-            images, labels = _kept(parts / f"{start}-{len(some)}.npz", len(some), image, make)
+            image, _ = _example(start, seed, _parameters(size, contour_length), contour_length, None)
+            images, labels = _saved(parts / f"{start}-{len(some)}.npz", len(some), image, make)
         for split, image, label in zip(some, images, labels.tolist(), strict=True):
             yield Example(split, (image.ravel(),), label)
 
 
-def _kept(
+def _saved(
     path: Path, count: int, first: np.ndarray, make: Callable[[], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a file keeps of an earlier call of `make`, or else call it and keep what it gives."""
+    """Return what an earlier call of `make` left in a file, or else call it and save what it gives."""
     if path.exists():
         try:
-            with path.open("rb") as part, np.load(part) as kept:
-                images, labels = kept["images"], kept["labels"]  # zip checks the sums of both
+            with path.open("rb") as part, np.load(part) as saved:
+                images, labels = saved["images"], saved["labels"]  # zip checks the sums of both
             if len(images) == len(labels) == count and np.array_equal(images[0], first):
                 return images, labels
         except Exception:  # what a broken file makes zip and NumPy raise is without limit

@@ -9,18 +9,16 @@ import re
 import struct
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
 from PIL import Image
 
-from wise_lra.data.archive import lines, members, naming
-from wise_lra.data.download import Progress
-from wise_lra.data.release import archive, folders
+from wise_lra.data.archive import files, in_release, lines, tfds_order
+from wise_lra.data.download import Progress, silent
 from wise_lra.data.task import COUNTS, SPLITS, Example
-from wise_lra.data.tfds_order import tfds_order
 from wise_lra.results.reading import one_line, printable
 
 COLUMNS = 11
@@ -36,100 +34,86 @@ _HEAD = struct.Struct(">8s8xII")  # of a PNG: signature, width, height
 
 def find(place: Path, size: int = 32) -> Path | None:
     """Return the hard images of a size in a folder or at it, unpacked, else the release's archive."""
-    for folder in folders(place, f"pathfinder{size}"):
-        for inner in (folder / HARD, folder):
-            if (inner / "metadata").is_dir():
-                return inner
-    return archive(place)
+    names = (f"pathfinder{size}/{HARD}", f"pathfinder{size}", HARD)
+    return in_release(place, names, lambda folder: (folder / "metadata").is_dir())
 
 
 def read(
-    path: Path, size: int = 32, rejected: Counter[str] | None = None, progress: Progress | None = None
+    path: Path, rejected: Counter[str], progress: Progress = silent, size: int = 32
 ) -> Iterator[Example]:
     """Yield the examples of a folder of metadata/ and imgs/, or of the one for this size in the release's archive.
 
     Empty files, of which the release has one, and images that no line names are left out and counted in
-    `rejected`. As LRA cuts them, the first 80 % in the order of TFDS train, the next 10 % validate and the last
-    test; a key is folder, file and line.
-    An archive gives metadata and images in any order, so all of them are kept in a temporary file meanwhile.
+    `rejected`. The order is that of TFDS, see `divided`; a key is folder, file and line.
+    An archive gives metadata and images in any order, so all of them lie in a temporary file meanwhile.
     Raises FileNotFoundError if files are missing, and ValueError, with file and line, if one is malformed or an
     image is not size x size.
     """
     with tempfile.TemporaryFile() as store:
-        kept = Kept(path, size, store, progress)
-        rejected = Counter() if rejected is None else rejected
-        examples, keys = [], []
-        unnamed = {name for name in kept.places if name.endswith(".png")}
-        for name, label, key in kept.listed():
+        places = _stored(path, size, store, progress)
+
+        def content(name: str) -> bytes:
+            start, length = places[name]
+            store.seek(start)
+            return store.read(length)
+
+        images, keys = [], []
+        unnamed = {name for name in places if name.endswith(".png")}
+        for name, label, key in _listed(path, places, content):
             unnamed.discard(name)
-            if kept.places[name][1]:
-                examples.append((name, label))
+            if places[name][1]:
+                images.append((name, label))
                 keys.append(key)
             else:
                 rejected[f"empty file {name}"] += 1
         if unnamed:
             rejected["image that no line names"] = len(unnamed)
-        order = tfds_order("hard", keys)
-        images = (
-            (pixels(path / name, kept.content(name), size), label)
-            for name, label in map(examples.__getitem__, order)
-        )
-        yield from divided(images, len(order))
+        ordered = map(images.__getitem__, tfds_order("hard", keys))
+        found = ((pixels(path / name, content(name), size), label) for name, label in ordered)
+        yield from divided(found, len(images))
 
 
 def divided(images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
-    """Yield `count` images of (size, size), in the order of TFDS, as examples: 80, 10 and 10 % of them."""
+    """Yield `count` images of (size, size), in the order of TFDS, as examples.
+
+    As LRA cuts them, the first 80 % train, the next 10 % validate and the last test.
+    """
     for place, (image, label) in enumerate(images):
         split = SPLITS[(place >= count * 8 // 10) + (place >= count * 9 // 10)]
         yield Example(split, (image.ravel(),), label)
 
 
-class Kept:
-    """The files of a folder or archive, kept in the file `store`."""
+def _stored(path: Path, size: int, store: IO[bytes], progress: Progress) -> dict[str, tuple[int, int]]:
+    """Copy the files of a folder or archive into `store`; return where each starts there, and its bytes."""
+    above = "" if path.is_dir() else rf"(\./)?(lra_release/lra_release/)?(pathfinder{size}/)?{HARD}/"
+    pattern = re.compile(rf"{above}(?P<name>metadata/.*\.npy|imgs/.*)")
+    most = 2 * sum(COUNTS["pathfinder"][0]) * size**2  # a PNG is hardly larger than its pixels
+    places = {}
+    for name, content in files(path, lambda name: bool(pattern.fullmatch(name)), progress, _LARGEST, most):
+        places[pattern.fullmatch(name)["name"]] = store.tell(), store.write(content)  # type: ignore[index]
+    return places
 
-    def __init__(self, path: Path, size: int, store: IO[bytes], progress: Progress | None = None) -> None:
-        self.path, self.store = path, store
-        self.places: dict[str, tuple[int, int]] = {}  # of every file: where it starts, and its bytes
-        above = "" if path.is_dir() else rf"(\./)?(lra_release/lra_release/)?(pathfinder{size}/)?{HARD}/"
-        pattern = re.compile(rf"{above}(?P<name>metadata/.*\.npy|imgs/.*)")
-        most = 2 * sum(COUNTS["pathfinder"][0]) * size**2  # a PNG is hardly larger than its pixels
-        with naming(path):
-            for member, content in members(
-                path, lambda name: bool(pattern.fullmatch(name)), progress, _LARGEST, most
-            ):
-                if match := pattern.fullmatch(member):
-                    self.places[match["name"]] = store.tell(), store.write(content.read())
-        self.metadata = [name for name in self.places if name.startswith("metadata/")]
-        if not self.metadata:
-            raise FileNotFoundError(
-                f"{path}/metadata/*.npy: no such files, expected LRA's Pathfinder metadata"
-            )
 
-    def content(self, name: str) -> bytes:
-        """Return what is in a file."""
-        start, length = self.places[name]
-        self.store.seek(start)
-        return self.store.read(length)
-
-    def listed(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (image's name, label, LRA's key) for every line of the metadata, in the order of their numbers."""
-        if strange := [name for name in self.metadata if not PurePosixPath(name).stem.isdecimal()]:
-            raise ValueError(f"{self.path / strange[0]}: expected a number as name, <n>.npy")
-        for name in sorted(self.metadata, key=lambda name: int(PurePosixPath(name).stem)):
-            file = self.path / name
-            for number, line in lines(io.BytesIO(self.content(name)), file):
-                if not line.isascii():
-                    raise ValueError(
-                        f"{file}: not text; LRA's metadata are text lines in spite of their name"
-                    )
-                image, label = _columns(f"{file}:{number}", line.decode())
-                if image not in self.places:
-                    named = printable(image[:200])
-                    raise FileNotFoundError(
-                        f"{self.path / named}: no such image, but {file}:{number} names it"
-                    )
-                place = PurePosixPath(image)
-                yield image, label, f"{place.parent}_{place.name}_{number}"
+def _listed(
+    path: Path, names: Collection[str], content: Callable[[str], bytes]
+) -> Iterator[tuple[str, int, str]]:
+    """Yield (image's name, label, LRA's key) for every line of the metadata, in the order of their numbers."""
+    metadata = [name for name in names if name.startswith("metadata/")]
+    if not metadata:
+        raise FileNotFoundError(f"{path}/metadata/*.npy: no such files, expected LRA's Pathfinder metadata")
+    if strange := [name for name in metadata if not PurePosixPath(name).stem.isdecimal()]:
+        raise ValueError(f"{path / strange[0]}: expected a number as name, <n>.npy")
+    for name in sorted(metadata, key=lambda name: int(PurePosixPath(name).stem)):
+        file = path / name
+        for number, line in lines(io.BytesIO(content(name)), file):
+            if not line.isascii():
+                raise ValueError(f"{file}: not text; LRA's metadata are text lines in spite of their name")
+            image, label = _columns(f"{file}:{number}", line.decode())
+            if image not in names:
+                shown = printable(image[:200])
+                raise FileNotFoundError(f"{path / shown}: no such image, but {file}:{number} names it")
+            place = PurePosixPath(image)
+            yield image, label, f"{place.parent}_{place.name}_{number}"
 
 
 def _columns(where: str, line: str) -> tuple[str, int]:

@@ -1,29 +1,33 @@
-"""From a task to its packed folder: a source is chosen, read once, and found again ever after."""
+"""From a task to its packed folder: a source is chosen, stored, packed once, and found again ever after."""
 
 import errno
 import json
 import logging
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wise_lra.data import real
-from wise_lra.data.download import Progress, fetch, require_space
-from wise_lra.data.lock import locked
-from wise_lra.data.packed import Damaged, Unfit, left_out, pack, verify
-from wise_lra.data.source import Choice, Reading, Source, Wish, choose
-from wise_lra.data.task import Example, Task
+from filelock import FileLock, Timeout
+
+from wise_lra.data import synthetic
+from wise_lra.data.download import Progress, fetch, require_space, silent
+from wise_lra.data.packed import Damaged, pack, verify
+from wise_lra.data.sources import FORMS, READERS, Request, Source, choose, store
+from wise_lra.data.task import Example, Task, Unfit, checked, left_out
+from wise_lra.registry import TASKS
 
 log = logging.getLogger(__name__)
 
-_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
 """Manifests of data as they should come out; in the repository alone, not in an installed package."""
 
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+_METADATA = "metadata.json"  # of a data set of TFDS
 _EVERY = 100  # examples between two reports of progress
 
 
@@ -35,77 +39,45 @@ class Prepared:
     manifest: dict[str, Any]
 
 
-def prepare(
-    task: Task,
-    *,
-    root: Path,
-    source: str = "auto",
-    archives: Path | None = None,
-    release: Path | None = None,
-    protocol: str = "held-out",
-    generated: Mapping[str, Any] | None = None,
-    standin: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Prepared:
+def prepare(task: Task, *, root: Path, progress: Progress | None = None, **asked: Any) -> Prepared:
     """Return the packed folder of a task, `root`/<task>/<slug>, made if it is not there.
 
-    The slug tells source and settings, so presets never share a folder by mistake. What is there is hashed and
-    compared with the task (`packed.verify`); if it is damaged, it is made again with a warning. One log line tells
-    which source was taken, and why. The manifest adds to what `packed.pack` states: source, variant ("" for the
-    benchmark's own data, "sample" where these are not whole, else what stands in for them), reason, protocol,
-    settings, and what was left out, by reason.
-
-    Args:
-        task: facts of the task; texts are packed uncut, up to LRA's length or the task's if that is longer.
-        root: folder of prepared data and of downloads.
-        source: one of `source.KINDS`; "auto" takes the first of the task's sources that can be had.
-        archives: a folder of upstream's archives, or of what they unpack to.
-        release: LRA's release or another archive of upstream's, or what it unpacks to.
-        protocol: which examples of Text validate, see `text.read`.
-        generated: settings of the generator of ListOps or Pathfinder that are not to be LRA's.
-        standin: settings of the stand-in that are not to be its own defaults.
-        seed: of the generators and the stand-ins.
-        progress: told what is being done.
+    `asked` are the other fields of `sources.Request`, `progress` is told what is being done. The slug tells source
+    and settings, so presets never share a folder by mistake. What is there is hashed and compared with the task
+    (`packed.verify`); if it is damaged, it is made again with a warning: from its source, else from the data store,
+    `root`/tfds (`builders`). One log line tells which source was taken, and why. The manifest adds to what
+    `packed.pack` states: source, variant ("" for the benchmark's own data, "sample" where these are not whole, else
+    what stands in for them), reason, protocol, settings, and what was left out, by reason.
 
     Raises ValueError on an impossible source, setting or content, on data of another task, and on damaged data
-    whose archive is not there; FileNotFoundError where nothing is there to read; and OSError where a download fails
+    that cannot be made again; FileNotFoundError where nothing is there to read; and OSError where a download fails
     or the disk does not take it. Nothing half-written is left in place.
     """
-    wish = Wish(
-        task,
-        Path(root),
-        source,
-        archives,
-        release,
-        protocol,
-        dict(generated or {}),
-        dict(standin or {}),
-        seed,
-    )
-    choice = choose(wish)
-    if task.name == "text" and protocol == "lra":
+    request = Request(task, Path(root), **asked)
+    source = choose(request)
+    if task.name == "text" and request.protocol == "lra":
         log.warning("text: data.protocol=lra validates on the test set, as LRA did; for comparison only")
-    if choice.otherwise is not None:
-        try:
-            return _prepared(wish, choice, progress)
-        except OSError as error:
-            choice = Choice(choice.otherwise, f"{choice.source.name} could not be fetched ({error})")
-    return _prepared(wish, choice, progress)
-
-
-def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared:
-    """Return the packed folder of a chosen source, made under its lock if it is not there."""
-    name = wish.task.name
-    folder = wish.root / name / choice.source.slug
     try:
-        if (manifest := _whole(folder, wish.task, choice.source)) is None:
-            with locked(folder):
+        return _prepared(request, source, progress or silent)
+    except OSError as error:
+        if source.otherwise is None:
+            raise
+        why = f"{source.name} could not be fetched ({error})"
+        return _prepared(request, replace(source.otherwise, reason=why), progress or silent)
+
+
+def _prepared(request: Request, source: Source, progress: Progress) -> Prepared:
+    """Return the packed folder of a source, made under its lock if it is not there."""
+    name = request.task.name
+    folder = request.root / name / source.slug
+    try:
+        if (manifest := _whole(folder, request, source)) is None:
+            with _locked(folder):
                 with suppress(FileNotFoundError, Damaged):  # another process may have made it meanwhile
-                    manifest = verify(folder, wish.task)
+                    manifest = verify(folder, request.task)
                 if manifest is None:
-                    log.info("%s: preparing data: %s", name, choice.source.name)
-                    manifest = _packed(wish, folder, choice, progress)
+                    log.info("%s: preparing data: %s", name, source.name)
+                    manifest = _packed(folder, request, source, progress)
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
@@ -113,7 +85,7 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
             f"{folder}: cannot be written ({error}); make room, or name another data.root"
         ) from error
     counts = ", ".join(f"{facts['examples']:,} {split}" for split, facts in manifest["splits"].items())
-    log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], choice.reason, counts, folder)
+    log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], source.reason, counts, folder)
     if manifest["variant"] == "sample":
         log.warning(
             "%s: LRA's data have other counts, so results are named %s (sample); %s must go before others are read",
@@ -124,16 +96,16 @@ def _prepared(wish: Wish, choice: Choice, progress: Progress | None) -> Prepared
     return Prepared(folder, manifest)
 
 
-def _whole(folder: Path, task: Task, source: Source) -> dict[str, Any] | None:
+def _whole(folder: Path, request: Request, source: Source) -> dict[str, Any] | None:
     """Return the manifest of a packed folder, None where it is not there, or is damaged and can be made again.
 
     Raises ValueError where it is damaged for good, or is not of this task and source.
     """
     try:
-        manifest = verify(folder, task)
+        manifest = verify(folder, request.task)
     except (FileNotFoundError, Damaged) as error:
         if folder.exists():
-            if source.kind in real.FORMS and not source.path:
+            if source.kind in FORMS and not source.path and not _stored(request, source):
                 raise ValueError(f"{error}; the archive that it was made of was not found") from None
             log.warning("%s is not whole, and is made again: %s", folder, error)
         return None
@@ -146,32 +118,78 @@ def _whole(folder: Path, task: Task, source: Source) -> dict[str, Any] | None:
     return manifest
 
 
-def _packed(wish: Wish, folder: Path, choice: Choice, progress: Progress | None) -> dict[str, Any]:
-    """Read a source to its end and pack it; fetch it first if it must be."""
-    source, task, path = choice.source, wish.task, choice.source.path
-    if source.room is not None:
-        require_space(wish.root, source.room, f"{task.name} ({source.name})")
+def _stored(request: Request, source: Source) -> Path | None:
+    """Return the newest version of a source's examples in the data store."""
+    versions = store(request.root, request.task, source).glob(f"*/{_METADATA}")
+    return max((path.parent for path in versions), default=None)
+
+
+def _packed(folder: Path, request: Request, source: Source, progress: Progress) -> dict[str, Any]:
+    """Store the examples of a source, fetched first if it must be, and pack them; return the manifest."""
+    from wise_lra.data import builders  # here, because TFDS takes half a second to import
+
+    task, path = request.task, source.path
+    began = time.perf_counter()
+    if source.count is not None:
+        tokens = source.settings.get("max_length", max(TASKS[task.name].length, task.length))
+        room = source.count * task.documents * tokens * (1 if task.vocabulary <= 256 else 2)
+        require_space(request.root, 2 * room, f"{task.name} ({source.name})")  # stored, and packed
     if source.upstream is not None:
-        with locked(wish.root / source.upstream.name):
-            path = fetch(source.upstream, wish.root, progress)
+        with _locked(request.root / source.upstream.name):
+            path = fetch(source.upstream, request.root, progress)
+    parts = folder.with_name(f".{folder.name}.parts")
     rejected: Counter[str] = Counter()
     facts = {
         "source": source.name,
         "variant": source.variant,
-        "reason": choice.reason,
-        "protocol": wish.protocol if task.name == "text" else "held-out",
+        "reason": source.reason,
+        "protocol": request.protocol if task.name == "text" else "held-out",
         "settings": dict(source.settings),
         "rejected": rejected,
     }
-    parts = folder.with_name(f".{folder.name}.parts")
-    examples = source.read(Reading(path, parts, rejected, progress))
+    stored = store(request.root, task, source)
     try:
-        manifest = pack(_reporting(examples, task.name, source.count, progress), folder, task, facts)
+        if source.kind == "tfds" and path is not None:
+            directory = path
+        elif source.kind in FORMS and path is None:
+            directory = _stored(request, source) or stored
+            facts["source"] = json.loads((directory / _METADATA).read_bytes())["source"]
+        else:
+            left: Counter[str] = Counter()
+            if source.kind in FORMS:
+                examples = READERS[task.name].read(path, left, progress, **source.settings)
+            else:
+                examples = synthetic.examples(task.name, source.settings, parts, progress)
+            told = _reporting(checked(examples, task, left), f"storing {task.name}", source.count, progress)
+            shutil.rmtree(stored, ignore_errors=True)
+            builder = builders.BUILDERS[task.name](task, request.root / "tfds", source.slug, source.name)
+            directory = builder.build(told, {"source": source.name, "rejected": left})
+        options = source.settings if source.kind in FORMS else {}
+        examples = builders.read(directory, task, rejected, progress, **options)
+        told = _reporting(examples, f"packing {task.name}", source.count, progress)
+        manifest = pack(told, folder, task, facts, began)
     except Unfit as error:
+        shutil.rmtree(stored, ignore_errors=True)
         raise ValueError(f"{path or source.name}: {error}") from None
     shutil.rmtree(parts, ignore_errors=True)
     _compare(f"{task.name}-{folder.name}.json", manifest)
     return manifest
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock `.<name>.lock` beside `path` inside this block; wait for it, and say so, if it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("%s is being prepared by another process; waiting for it", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _compare(name: str, manifest: Mapping[str, Any]) -> None:
@@ -179,32 +197,27 @@ def _compare(name: str, manifest: Mapping[str, Any]) -> None:
     known = MANIFESTS / name
     if not known.is_file():
         return
-    expected = json.loads(known.read_text())
-    task = manifest["task"]
-    if manifest["sha256"] == expected["sha256"]:
-        log.info("%s: sha256 %s, as in data/manifests/%s", task, manifest["sha256"][:16], name)
+    expected, task, found = json.loads(known.read_text()), manifest["task"], manifest["sha256"]
+    if found == expected["sha256"]:
+        log.info("%s: sha256 %s, as in data/manifests/%s", task, found[:16], name)
         return
     for split, facts in expected["splits"].items():
-        if (found := manifest["splits"][split]["examples"]) != facts["examples"]:
-            log.warning("%s: %s examples of %s, expected %s", task, found, split, facts["examples"])
+        if (count := manifest["splits"][split]["examples"]) != facts["examples"]:
+            log.warning("%s: %s examples of %s, expected %s", task, count, split, facts["examples"])
     log.warning(
         "%s: sha256 %s, expected %s as in data/manifests/%s: another version of the data, or of what makes them",
-        task,
-        manifest["sha256"][:16],
-        expected["sha256"][:16],
-        name,
+        *(task, found[:16], expected["sha256"][:16], name),
     )
 
 
 def _reporting(
-    examples: Iterable[Example], task: str, count: int | None, progress: Progress | None
+    examples: Iterable[Example], what: str, count: int | None, progress: Progress
 ) -> Iterator[Example]:
     """Yield the examples, telling how many have come."""
     done = 0
     for example in examples:
         done += 1
-        if progress is not None and done % _EVERY == 0:
-            progress(f"packing {task}", done, count)
+        if done % _EVERY == 0:
+            progress(what, done, count)
         yield example
-    if progress is not None:
-        progress(f"packing {task}", done, done)
+    progress(what, done, done)

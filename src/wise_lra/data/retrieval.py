@@ -5,16 +5,17 @@ long-range-arena, lra_benchmarks/matching/input_pipeline.py. Token ids are those
 """
 
 import ast
+import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from wise_lra.data.archive import lines, members, naming
-from wise_lra.data.download import Progress
-from wise_lra.data.release import archive, folders
+from wise_lra.data.archive import files, in_release, lines, tables
+from wise_lra.data.download import Progress, silent
 from wise_lra.data.task import Example
 from wise_lra.data.text import encode
+from wise_lra.registry import TASKS
 
 FILES = {
     "train": "new_aan_pairs.train.tsv",
@@ -28,6 +29,7 @@ SAMPLE_FILES = {
 }
 KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
 
+LENGTH = TASKS["retrieval"].length
 EXPECTED = f"{', '.join(FILES.values())} or an archive of them"
 
 _SAMPLES = ("aan_sample", "aan_sample.tar.xz")
@@ -39,11 +41,11 @@ _ONE = re.compile(rb"""b(?:'(?:[^'\\]|%b)*+'|"(?:[^"\\]|%b)*+")""" % (_ESCAPE, _
 
 def find(place: Path) -> Path | None:
     """Return the pairs in a folder or at it: LRA's, unpacked or in the release, else the sample of ACL papers."""
-    for folder in folders(place, "tsv_data"):
-        if all((folder / name).is_file() for name in FILES.values()):
-            return folder
     samples = (place if place.name in _SAMPLES else place / name for name in _SAMPLES)
-    return archive(place) or next((path for path in samples if path.exists()), None)
+    found = in_release(
+        place, ["tsv_data"], lambda folder: all((folder / name).is_file() for name in FILES.values())
+    )
+    return found or next((path for path in samples if path.exists()), None)
 
 
 def sampled(path: Path) -> bool:
@@ -52,10 +54,7 @@ def sampled(path: Path) -> bool:
 
 
 def read(
-    path: Path,
-    limit: int = 4000,
-    rejected: Counter[str] | None = None,
-    progress: Progress | None = None,
+    path: Path, rejected: Counter[str], progress: Progress = silent, limit: int = LENGTH
 ) -> Iterator[Example]:
     """Yield the pairs of LRA's new_aan_pairs.{train,eval,test}.tsv or of the sample; class 1 is a citation.
 
@@ -65,69 +64,50 @@ def read(
     Both documents are uint16 (length,), the first `limit` bytes of the first 10,000. Bytes are not decoded:
     text that is not UTF-8 is kept, as LRA keeps it. One written as Python's b'...' is turned back into bytes.
     `rejected` counts the lines left out, by reason.
-    Raises ValueError on a broken archive, and if one of the three files is not there.
+    Raises ValueError on a broken archive, and FileNotFoundError if one of the three files is not there.
     """
-    yield from examples(pairs(path, progress), limit, Counter() if rejected is None else rejected)
-
-
-def examples(
-    found: Iterable[tuple[str, list[bytes]]], limit: int, rejected: Counter[str]
-) -> Iterator[Example]:
-    """Yield the examples in (split, fields of a line); the lines that are none are counted by reason."""
-    for split, fields in found:
+    for split, fields in _sample(path, progress) if sampled(path) else _release(path, progress):
         try:
-            made = example(split, fields, limit)
+            example = _example(split, fields, limit)
         except ValueError as error:
             rejected[str(error)] += 1
         else:
-            yield made
+            yield example
 
 
-def pairs(path: Path, progress: Progress | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Yield (split, the five fields) for every line, good or bad. Raises ValueError as `read` does."""
-    return _sample(path, progress) if sampled(path) else _release(path, progress)
-
-
-def _release(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[bytes]]]:
+def _release(path: Path, progress: Progress) -> Iterator[tuple[str, list[bytes]]]:
     """Yield (split, fields) for every line of LRA's three files."""
-    missing = {name: split for split, name in FILES.items()}
-    with naming(path):
-        for name, content in members(path, lambda name: PurePosixPath(name).name in missing, progress):
-            split = missing.pop(PurePosixPath(name).name)
-            for _, line in lines(content, path / name):
-                yield split, line.split(b"\t", 5)
-            if not missing:
-                return
-    raise ValueError(f"{path}: {', '.join(missing)} not found; expected {', '.join(FILES.values())}")
+    splits = {name: split for split, name in FILES.items()}
+    for file, found in tables(path, splits, progress):
+        for _, line in found:
+            yield splits[file.name], line.split(b"\t", 5)
 
 
-def _sample(path: Path, progress: Progress | None) -> Iterator[tuple[str, list[bytes]]]:
+def _sample(path: Path, progress: Progress) -> Iterator[tuple[str, list[bytes]]]:
     """Yield (split, fields) for every pair of the sample, its ids joined with texts/<id>.txt."""
-    names = {name: split for split, name in SAMPLE_FILES.items()}
     texts: dict[bytes, bytes] = {}
-    pairs: dict[str, list[bytes]] = {}
+    pairs: dict[str, bytes] = {}
 
     def wanted(name: str) -> bool:
-        return name.endswith(".txt") or PurePosixPath(name).name in names
+        return name.endswith(".txt") or PurePosixPath(name).name in SAMPLE_FILES.values()
 
-    with naming(path):
-        for name, content in members(path, wanted, progress, _LARGEST, _TOTAL):
-            place = PurePosixPath(name)
-            if place.name in names:
-                pairs[names[place.name]] = [line for _, line in lines(content, path / name)]
-            elif place.parent.name == "texts":
-                texts[place.stem.encode()] = content.read().rstrip(b"\n")
-    if missing := [name for name, split in names.items() if split not in pairs]:
-        raise ValueError(
-            f"{path}: {', '.join(missing)} not found; expected texts/*.txt and {', '.join(names)}"
+    for name, content in files(path, wanted, progress, _LARGEST, _TOTAL):
+        place = PurePosixPath(name)
+        if place.name in SAMPLE_FILES.values():
+            pairs[place.name] = content
+        elif place.parent.name == "texts":
+            texts[place.stem.encode()] = content.rstrip(b"\n")
+    if missing := [name for name in SAMPLE_FILES.values() if name not in pairs]:
+        raise FileNotFoundError(
+            f"{path}: {', '.join(missing)} not found; expected texts/*.txt and {', '.join(SAMPLE_FILES.values())}"
         )
-    for split in FILES:
-        for line in pairs[split]:
+    for split, name in SAMPLE_FILES.items():
+        for _, line in lines(io.BytesIO(pairs[name]), path / name):
             fields = line.split(b"\t", 3)
             yield split, fields + [texts.get(identity, b"") for identity in fields[1:]]
 
 
-def example(split: str, fields: list[bytes], limit: int) -> Example:
+def _example(split: str, fields: list[bytes], limit: int) -> Example:
     """Return the example in the five fields of a line. Raises ValueError with the reason to reject it."""
     if len(fields) != 5:
         raise ValueError("not five columns")

@@ -1,10 +1,13 @@
-"""What a task is, and what one example of it is: facts that everything else is built from."""
+"""What a task is, and what one example and one batch of it are: facts that everything else is built from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:  # torch takes seconds to import, and facts of a task need none of it
+    from torch import Tensor
 
 SPLITS = ("train", "validation", "test")
 PICTURES = ("image", "pathfinder")
@@ -21,6 +24,7 @@ COUNTS = {
 
 # Nobody states the exact counts of these two: papers repeat Retrieval's, and LRA has empty images of Pathfinder.
 _ABOUT = {"retrieval": 0.01, "pathfinder": 0.01}
+_REASONS = 5  # for examples left out that are told; the others are in the manifest
 
 
 def complete(task: str, counts: Sequence[int]) -> bool:
@@ -66,3 +70,53 @@ class Example(NamedTuple):
     split: str
     documents: tuple[np.ndarray, ...]
     label: int
+
+
+class Batch(NamedTuple):
+    """What the data module yields and the training step consumes.
+
+    tokens: int64 (batch, length), or (batch, 2, length) for pairs; mask: bool of that shape, True = real token, or
+    None where nothing is padded; labels: int64 (batch,).
+    """
+
+    tokens: "Tensor"
+    mask: "Tensor | None"
+    labels: "Tensor"
+
+
+class Unfit(ValueError):
+    """Examples that the task does not allow, or that are too few."""
+
+
+def checked(
+    examples: Iterable[Example], task: Task, rejected: Mapping[str, int] | None = None
+) -> Iterator[Example]:
+    """Yield examples. Raises Unfit on one that the task does not allow, and at the end if a split has none."""
+    seen = dict.fromkeys(SPLITS, 0)
+    for example in examples:
+        split, documents, label = example
+        seen[split] += 1
+        where = f"{task.name}: example {seen[split]} of {split} has"
+        if len(documents) != task.documents:
+            raise Unfit(f"{where} {len(documents)} documents, expected {task.documents}")
+        if not 0 <= label < task.classes:
+            raise Unfit(f"{where} label {label}, expected 0 to {task.classes - 1}")
+        for document in documents:
+            if not len(document):
+                raise Unfit(f"{where} an empty document, expected at least one token")
+            for token in (int(document.min()), int(document.max())):
+                if not 0 <= token < task.vocabulary:
+                    raise Unfit(f"{where} token {token}, expected below {task.vocabulary}")
+        yield example
+    if empty := [split for split in SPLITS if not seen[split]]:
+        why = f"; {told}" if (told := left_out(rejected or {})) else ""
+        raise Unfit(f"{task.name}: no examples for {', '.join(empty)}; every split needs at least one{why}")
+
+
+def left_out(rejected: Mapping[str, int]) -> str:
+    """Return how many lines or files were left out, and why, for people; "" where none were."""
+    reasons = [
+        f"{count} {reason if reason.isprintable() else ascii(reason)}" for reason, count in rejected.items()
+    ]
+    more = [f"and {len(reasons) - _REASONS} reasons more"] if len(reasons) > _REASONS else []
+    return f"{sum(rejected.values())} left out: {', '.join(reasons[:_REASONS] + more)}" if rejected else ""

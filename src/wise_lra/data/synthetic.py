@@ -1,7 +1,6 @@
 """Data that the project makes itself: ListOps and Pathfinder by LRA's definition, stand-ins for the other tasks."""
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +8,12 @@ from wise_lra.data import listops, pathfinder, synthetic_image, synthetic_retrie
 from wise_lra.data.download import Progress
 from wise_lra.data.task import SPLITS, Example, Task
 
-GENERATED: dict[str, dict[str, int]] = {
-    "listops": {
-        "train": 96_000, "validation": 2_000, "test": 2_000,
-        "min_length": 500, "max_length": 2_000, "max_depth": 10, "max_args": 10,
-    },
-    "pathfinder": {
-        "train": 160_000, "validation": 20_000, "test": 20_000, "size": 32, "contour_length": 14,
-    },
+GENERATORS: dict[str, Any] = {"listops": listops, "pathfinder": pathfinder}
+STANDINS: dict[str, Any] = {
+    "text": synthetic_text, "retrieval": synthetic_retrieval, "image": synthetic_image,
 }  # fmt: skip
-"""LRA's settings of the two generators."""
-
-TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
-
-_STANDINS = {"text": synthetic_text, "retrieval": synthetic_retrieval, "image": synthetic_image}
-_VERSIONS = {"listops": 1, "pathfinder": 1} | {task: module.VERSION for task, module in _STANDINS.items()}
+_MAKERS = GENERATORS | STANDINS
 _CONTOURS = {6: "easy", 9: "intermediate", 14: ""}
-
-
-def kind(task: str) -> str:
-    """Return "generated" for the tasks that have a definition to generate by, else "standin"."""
-    return "generated" if task in GENERATED else "standin"
 
 
 def settings(task: Task, asked: Mapping[str, Any], seed: int) -> dict[str, int]:
@@ -37,8 +21,8 @@ def settings(task: Task, asked: Mapping[str, Any], seed: int) -> dict[str, int]:
 
     Raises ValueError naming the key where a setting is unknown, not an integer, or does not fit the task's length.
     """
-    node = f"data.{kind(task.name)}"
-    defaults = GENERATED[task.name] if task.name in GENERATED else _STANDINS[task.name].DEFAULTS
+    node = "data.generated" if task.name in GENERATORS else "data.standin"
+    defaults = _MAKERS[task.name].DEFAULTS
     for key, value in asked.items():
         if key not in defaults:
             raise ValueError(
@@ -65,15 +49,14 @@ def settings(task: Task, asked: Mapping[str, Any], seed: int) -> dict[str, int]:
             raise ValueError(
                 f"{node}.size={chosen['size']}: expected the root of task.length={task.length}, or leave it out"
             )
-    return chosen | {"seed": seed, "version": _VERSIONS[task.name]}
+    return chosen | {"seed": seed, "version": _MAKERS[task.name].VERSION}
 
 
 def variant(task: str, chosen: Mapping[str, int]) -> str:
     """Return what tells these data from LRA's: "" for its own definition, else "short", "easy", "stand-in"."""
-    if task in _STANDINS:
+    if task in STANDINS:
         return "stand-in"
-    counts = dict.fromkeys(SPLITS)
-    usual = {key: value for key, value in GENERATED[task].items() if key not in counts}
+    usual = {key: value for key, value in _MAKERS[task].DEFAULTS.items() if key not in SPLITS}
     if all(chosen[key] == value for key, value in usual.items()):
         return ""
     if task == "listops":
@@ -83,13 +66,9 @@ def variant(task: str, chosen: Mapping[str, int]) -> str:
     return "-".join(filter(None, (size, contour)))
 
 
-def make(task: str, chosen: Mapping[str, int], parts: Path, progress: Progress | None) -> Iterable[Example]:
-    """Yield the examples that these settings describe; what takes long keeps parts in the folder `parts`."""
-    options = {key: value for key, value in chosen.items() if key != "version"}
-    if task in _STANDINS:
-        return _STANDINS[task].examples(**options)
-    counts = {split: options.pop(split) for split in SPLITS}
-    if task == "listops":
-        return listops.generated(counts, **options)
-    report = partial(progress, "drawing pathfinder") if progress is not None else None
-    return pathfinder.generated(counts, **options, parts=parts, progress=report)
+def examples(task: str, chosen: Mapping[str, int], parts: Path, progress: Progress) -> Iterator[Example]:
+    """Yield the examples that these settings describe; what takes long saves parts in the folder `parts`."""
+    options: dict[str, Any] = {key: value for key, value in chosen.items() if key != "version"}
+    if task == "pathfinder":
+        options |= {"parts": parts, "progress": progress}
+    yield from _MAKERS[task].examples(**options)
