@@ -8,7 +8,6 @@ from wise_lra.stopping import end_quietly
 if __name__ == "__main__":
     end_quietly()
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,9 +15,7 @@ from wise_lra.config import options as known
 from wise_lra.config import purpose
 from wise_lra.results.reading import one_line
 from wise_lra.runs.reproduce import expect_settings, reproduce
-from wise_lra.runs.selection import Selection, jobs, preset_for, quoted
-
-LAUNCHERS = known("hydra/launcher")
+from wise_lra.runs.selection import Parser, jobs, one_of, preset_for, quoted
 
 
 def main() -> int:
@@ -26,13 +23,20 @@ def main() -> int:
 
     Also, where nothing failed, 75 when a run was out of time (trainer.max_time) and 130 when one was interrupted.
     """
-    options = parse_options()
+    parser = Parser(__doc__)
+    option, launchers = parser.add_argument, known("hydra/launcher")
+    option("--data", default="", help="a folder with archives of the real data")
+    option("--source", default="", help="auto, release, generated or standin")
+    option("--jobs", default="", type=jobs, help="runs at a time; by default one a GPU, or one a core")
+    option("--launcher", default="", type=one_of(launchers), help=f"one of {', '.join(launchers)}")
+    option("--records", type=Path, default=Path("results/records"), help="folder of records")
+    option("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
+    option("overrides", nargs="*", help="settings of every run, as scripts/train.py takes them")
+    options, selection = parser.select()
+    overrides = [f"data.source={options.source}"] if options.source else []
+    overrides += [f"data.archives={quoted(Path(options.data))}"] if options.data else []
+    overrides += options.overrides
     try:
-        selection, at_a_time = Selection.parse(options), jobs(options.jobs)
-        if options.launcher and options.launcher not in LAUNCHERS:
-            raise ValueError(f"launcher={options.launcher!r}: expected one of {', '.join(LAUNCHERS)}")
-        sources = [f"data.source={options.source}"] if options.source else []
-        sources += [f"data.archives={quoted(Path(options.data))}"] if options.data else []
         expect_settings(options.overrides)
         for name in known("preset"):
             print(f"PRESET={name:<6} {purpose('preset', name)}", flush=True)
@@ -41,14 +45,12 @@ def main() -> int:
 
         gpus = visible_gpus()
         preset, _ = preset_for(selection.preset, gpus)
-        preparations(
-            selection.tasks, preset, [*sources, *options.overrides]
-        )  # a source that a task does not have
+        preparations(selection.tasks, preset, overrides)  # a source that a task does not have ends here
         return reproduce(
             selection,
-            [*sources, *options.overrides],
+            overrides,
             gpus,
-            jobs=at_a_time,
+            jobs=options.jobs,
             launcher=options.launcher,
             records=options.records,
             runs=options.runs,
@@ -56,23 +58,6 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
-
-
-def parse_options() -> argparse.Namespace:
-    """Parse the command line; an option given as "" counts as not given."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    Selection.add_options(parser)
-    option = parser.add_argument
-    option("--data", default="", help="a folder with archives of the real data")
-    option("--source", default="", help="auto, release, generated or standin")
-    option("--jobs", default="", help="runs at a time; by default one a GPU, or one a core")
-    option("--launcher", default="", help=f"send the grid to one of {', '.join(LAUNCHERS)}")
-    option("--records", type=Path, default=Path("results/records"), help="folder of records")
-    option("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
-    option("overrides", nargs="*", help="settings of every run, as scripts/train.py takes them")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

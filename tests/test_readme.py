@@ -1,6 +1,5 @@
 """Oracle: README itself. Its commands are taken from its text and run, those that take hours as far as a plan."""
 
-import argparse
 import re
 import shlex
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wise_lra.runs.selection import Selection
+from wise_lra.runs.selection import Parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,12 +54,12 @@ def test_make_knows_the_target_and_reads_the_options(command: str, stub: Path) -
     planned = run("make", "-n", target, *options)
     assert planned.returncode == 0, planned.stderr
     given = made(stub, target, *options).stdout.splitlines() if options else []
-    said = dict.fromkeys(AXES, "")
+    said = []
     for word in options:
         name, _, value = word.partition("=")
-        said[name.lower()] = value
+        said += [f"--{name.lower()}={value}"] * (name.lower() in AXES)
         assert set(value.split() if name == "ARGS" else [value]) <= set(given)
-    assert Selection.parse(argparse.Namespace(**said))
+    assert Parser(None).select(said)
 
 
 TAKEN = {

@@ -2,39 +2,15 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from wise_lra.results.text import per_cent
-from wise_lra.runs.estimate import clock
 from wise_lra.runs.status import STYLES, RunStatus, Status, lines
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Jobs at one moment: the rows of running ones, the count of each status, times in seconds."""
-
-    running: Sequence[RunStatus]
-    counts: Mapping[Status, int]
-    total: int
-    elapsed: float
-    seconds_left: float | None
-
-    def text(self) -> str:
-        """Return "3 of 20 done, 1 failed, 2 running, 14 waiting, 12:05 so far, 25:00 left"."""
-        waiting = self.total - sum(self.counts.values()) - len(self.running)
-        parts = [f"{self.counts.get(Status.DONE, 0)} of {self.total} done"]
-        parts += [f"{number} {status}" for status, number in self.counts.items() if status != Status.DONE]
-        parts += [f"{len(self.running)} running"] if self.running else []
-        parts += [f"{waiting} waiting"] if waiting else []
-        parts += [f"{clock(self.elapsed)} so far"]
-        parts += [f"{clock(self.seconds_left)} left"] if self.seconds_left else []
-        return ", ".join(parts)
 
 
 class Display:
@@ -65,19 +41,19 @@ class Display:
         if not self.live:
             self.note(Text(f"start   {name}"))
 
-    def ended(self, row: RunStatus, seconds: float, now: Snapshot) -> None:
-        """Print how a job ended."""
+    def ended(self, row: RunStatus, seconds: float, counts: str) -> None:
+        """Print how a job ended, after so many seconds; `counts` tells of the others."""
         text = row.reason or "its checkpoint is kept"
         if row.status == Status.DONE:
             test = f"test accuracy {per_cent(row.record.metrics['test_accuracy'])} %, " if row.record else ""
             text = f"{test}{seconds:.0f} s"
         line = Text.assemble((f"{row.status:<7}", STYLES[row.status]), f" {row.key}: {text}")
-        self.note(line if self.live else line.append(f"; {now.text()}"))
+        self.note(line if self.live else line.append(f"; {counts}"))
 
-    def show(self, now: Snapshot) -> None:
+    def show(self, running: Sequence[RunStatus], counts: str) -> None:
         """Draw the table again; without a terminal print a line when none was for `heartbeat` seconds."""
         if self.live:
-            self.live.update(Group(lines(now.running), Text(now.text())), refresh=True)
+            self.live.update(Group(lines(running), Text(counts)), refresh=True)
         elif time.monotonic() - self._last >= self.heartbeat:
-            names = [f"{row.key} {100 * row.progress.share:.0f} %" for row in now.running]
-            self.note(Text(f"running {', '.join(names) or 'nothing'}; {now.text()}"))
+            names = [f"{row.key} {100 * row.progress.share:.0f} %" for row in running]
+            self.note(Text(f"running {', '.join(names) or 'nothing'}; {counts}"))

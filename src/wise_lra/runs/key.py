@@ -1,11 +1,10 @@
 """RunKey: which run. Its name, and the places of its record and its folder on disk."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wise_lra.registry import BACKBONES, NONE
 from wise_lra.results.record import SLUG
 
 
@@ -42,24 +41,6 @@ class RunKey:
     def folder(self, runs: Path) -> Path:
         """Return the folder of its checkpoints, log and progress."""
         return runs / self.preset / self.name
-
-
-def grid(
-    preset: str,
-    variants: Mapping[str, str],
-    backbones: Iterable[str],
-    attentions: Iterable[str],
-    seeds: Iterable[int],
-) -> list[RunKey]:
-    """Return the runs of a grid, all of a seed before the next; `variants` maps each task to its variant."""
-    backbones, attentions = list(backbones), list(attentions)
-    pairs = [(b, a if BACKBONES[b].holds_attention else NONE) for b in backbones for a in attentions]
-    return [
-        RunKey(preset=preset, task=t, variant=v, backbone=backbone, attention=attention, seed=seed)
-        for seed in dict.fromkeys(seeds)
-        for t, v in variants.items()
-        for backbone, attention in dict.fromkeys(pairs)
-    ]
 
 
 def on_disk(preset: str, records: Path, runs: Path) -> list[RunKey]:

@@ -16,8 +16,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from wise_lra.results.reading import one_line
-from wise_lra.runs.display import Display, Snapshot
-from wise_lra.runs.estimate import duration, makespan
+from wise_lra.runs.display import Display
+from wise_lra.runs.estimate import clock, duration, makespan
 from wise_lra.runs.job import STOPPED, Job, Outcome, planned
 from wise_lra.runs.key import RunKey, on_disk
 from wise_lra.runs.status import FAILED, LOG, PROGRESS, Progress, RunStatus, Status, complete_record
@@ -80,7 +80,7 @@ class Local(Launcher):
                     self._collect()
                     while self._free and self._waiting and not came:
                         self._start(self._waiting.popleft())
-                    self.display.show(self.snapshot())
+                    self.display.show(*self.state())
                     time.sleep(self.pause)
             finally:  # also where the terminal has closed: no process is left behind
                 self._stop(came)
@@ -89,8 +89,11 @@ class Local(Launcher):
             raise KeyboardInterrupt
         return [self.rows[job] for job in jobs]
 
-    def snapshot(self) -> Snapshot:
-        """Return the state of the jobs."""
+    def state(self) -> tuple[list[RunStatus], str]:
+        """Return the rows of running jobs, with the seconds left of each, and the counts of all in a line.
+
+        The line is like "3 of 20 done, 1 failed, 2 running, 14 waiting, 12:05 so far, 25:00 left".
+        """
         running, known = [], dict(self._seconds)
         for one in self._running:
             key, progress = one.job.key, Progress.read(one.job.folder)
@@ -100,12 +103,17 @@ class Local(Launcher):
             if progress.seconds_left is not None:
                 known[key] = elapsed + progress.seconds_left
             running.append(RunStatus(key, Status.RUNNING, progress=progress))
+        ended = Counter(row.status for row in self.rows.values())
+        total = ended.total() + len(running) + len(self._waiting)
+        parts = [f"{ended.pop(Status.DONE, 0)} of {total} done"]
+        counts = [*ended.items(), ("running", len(running)), ("waiting", len(self._waiting))]
+        parts += [f"{number} {what}" for what, number in counts if number]
+        parts += [f"{clock(time.monotonic() - self._began)} so far"]
         here = [row.progress.seconds_left for row in running]
         queued = [duration(job.key, known) for job in self._waiting]
-        left = None if None in (*here, *queued) else makespan(here, queued, self._slots)  # type: ignore[arg-type]
-        counts = Counter(row.status for row in self.rows.values())
-        total = counts.total() + len(running) + len(queued)
-        return Snapshot(running, counts, total, time.monotonic() - self._began, left)
+        if (running or queued) and None not in (*here, *queued):
+            parts += [f"{clock(makespan(here, queued, self._slots))} left"]  # type: ignore[arg-type]
+        return running, ", ".join(parts)
 
     def _begin(self, jobs: Sequence[Job], slots: list[dict[str, str]]) -> None:
         self._waiting, self._free, self._slots = deque(jobs), slots, len(slots)
@@ -157,7 +165,7 @@ class Local(Launcher):
         self.rows[job] = row
         if row.record:
             self._seconds[job.key] = row.record.seconds["total"]
-        self.display.ended(row, seconds, self.snapshot())
+        self.display.ended(row, seconds, self.state()[1])
 
     def _stop(self, came: Sequence[tuple[int, float]]) -> None:
         """Interrupt all processes, and kill those that are there when the patience is over."""

@@ -1,14 +1,14 @@
 """What a grid would cost: seconds for each of its models, from records of the device or from a short run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from omegaconf import DictConfig
+from rich.table import Table
 
 from wise_lra.results.record import Record
 from wise_lra.runs.estimate import makespan
-from wise_lra.runs.key import RunKey
 from wise_lra.runs.status import RunStatus, Status
 
 Model = tuple[str, str, str]
@@ -40,9 +40,9 @@ class Forecast:
         return (self.cells - self.done) * (self.seconds or 0.0)
 
 
-def recorded(grid: Iterable[RunKey], records: Iterable[Record], device: str) -> dict[Model, float]:
+def recorded(rows: Sequence[RunStatus], records: Sequence[Record], device: str) -> dict[Model, float]:
     """Return the mean seconds of a run for each model of the grid that has records of that preset and device."""
-    presets = {key.model: key.preset for key in grid}
+    presets = {row.key.model: row.key.preset for row in rows}
     took: dict[Model, list[float]] = {}
     for record in records:
         model = (record.task, record.backbone, record.attention)
@@ -60,19 +60,59 @@ def seconds_of(cfg: DictConfig, train: float, evaluation: float) -> float:
     return train * recipe.steps * recipe.batch_size + evaluation * (validations * validation + test)
 
 
+def measured(cfgs: Mapping[Model, DictConfig], seconds: float) -> dict[Model, float]:
+    """Return the seconds of a run of each model, from a few steps here; a model that does not fit is left out."""
+    from wise_lra.find_batch import seconds_an_example  # torch takes seconds to import
+
+    paces = {model: seconds_an_example(cfg, seconds / len(cfgs)) for model, cfg in cfgs.items()}
+    return {model: seconds_of(cfgs[model], *pace) for model, pace in paces.items() if pace}
+
+
 def forecast(
-    rows: Sequence[RunStatus], known: Mapping[Model, float], measured: Mapping[Model, float]
+    rows: Sequence[RunStatus], known: Mapping[Model, float], short: Mapping[Model, float]
 ) -> list[Forecast]:
-    """Return a row for each model in the table of runs, in its order."""
+    """Return a row for each model in the table of runs: from records (`known`), else from a `short` run."""
     found = []
     for model in dict.fromkeys(row.key.model for row in rows):
         own = [row for row in rows if row.key.model == model]
         done = sum(row.status == Status.DONE for row in own)
-        source = "measured" if model in measured else "records" if model in known else "unknown"
-        found.append(Forecast(model, len(own), done, measured.get(model, known.get(model)), source))
+        source = "records" if model in known else "measured" if model in short else "unknown"
+        found.append(Forecast(model, len(own), done, known.get(model, short.get(model)), source))
     return found
 
 
 def clock_time(rows: Sequence[Forecast], at_a_time: int) -> float:
     """Return the seconds until the grid is done with so many runs at a time, taken in the order of the rows."""
     return makespan([], [row.seconds or 0.0 for row in rows for _ in range(row.cells - row.done)], at_a_time)
+
+
+def table(rows: Sequence[Forecast], title: str) -> Table:
+    """Return the plan as rich prints it."""
+    shown = Table(title=title, title_justify="left")
+    for name in ("task", "backbone", "attention"):
+        shown.add_column(name)
+    for name in ("jobs", "done", "hours each", "hours left"):
+        shown.add_column(name, justify="right")
+    shown.add_column("from")
+    for row in rows:
+        each, left = ("?", "?") if row.seconds is None else (hours(row.seconds), hours(row.left))
+        shown.add_row(*row.model, str(row.cells), str(row.done), each, left, row.source)
+    return shown
+
+
+def summary(rows: Sequence[Forecast], at_a_time: int) -> str:
+    """Return the sums of a plan in a line."""
+    unknown = sum(row.cells - row.done for row in rows if row.seconds is None)
+    return (
+        f"{sum(row.cells for row in rows)} jobs, {sum(row.done for row in rows)} done; "
+        f"{hours(sum(row.left for row in rows))} device-hours left, "
+        f"{hours(clock_time(rows, at_a_time))} hours on the clock with {at_a_time} at a time"
+        + f"; {unknown} jobs not estimated"
+        * bool(unknown)
+    )
+
+
+def hours(seconds: float) -> str:
+    """Return 5400 as "1.50", 5_400_000 as "1,500"."""
+    found = seconds / 3600
+    return f"{found:,.0f}" if found >= 100 else f"{found:.2f}"

@@ -2,65 +2,55 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NoReturn
 
 from wise_lra.config import options
 from wise_lra.registry import BACKBONES, NONE, SOFTMAX, TASKS
-from wise_lra.runs.key import RunKey, grid
-
-DEFAULTS: dict[str, tuple[str, ...]] = {
-    "tasks": tuple(TASKS),
-    "backbones": tuple(name for name, backbone in BACKBONES.items() if backbone.main),
-    "attentions": (SOFTMAX,),
-}
+from wise_lra.results.reading import one_line
+from wise_lra.runs.key import RunKey
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Preset and axes of a grid. `given` names the axes that the command line sets; the others have defaults."""
+    """Preset ("" for the machine's) and axes of a grid. `given` names the axes that the command line sets."""
 
-    preset: str
-    tasks: tuple[str, ...]
-    backbones: tuple[str, ...]
-    attentions: tuple[str, ...]
-    seeds: tuple[int, ...]
+    preset: str = ""
+    tasks: tuple[str, ...] = tuple(TASKS)
+    backbones: tuple[str, ...] = tuple(name for name, backbone in BACKBONES.items() if backbone.main)
+    attentions: tuple[str, ...] = (SOFTMAX,)
+    seeds: tuple[int, ...] = (0,)
     given: tuple[str, ...] = ()
 
-    @staticmethod
-    def add_options(parser: argparse.ArgumentParser) -> None:
-        """Add --preset, --tasks, --backbones, --attentions and --seeds; an option given as "" is not given."""
-        parser.add_argument("--preset", default="", help=f"one of {', '.join(options('preset'))}")
-        for axis, names in DEFAULTS.items():
-            parser.add_argument(
-                f"--{axis}", default="", help=f"separated by commas; default {','.join(names)}"
-            )
-        parser.add_argument("--seeds", default="", help="as 0,1,2 or 0..4; default 0")
+    def keys(self, preset: str, variants: Mapping[str, str] | None = None) -> list[RunKey]:
+        """Return the runs of the grid, all of a seed before the next; `variants` are those of tasks on stand-ins.
 
-    @classmethod
-    def parse(cls, given: argparse.Namespace) -> Self:
-        """Read the options of `add_options`. Raises ValueError with option, value and what was expected."""
-        if given.preset and given.preset not in options("preset"):
-            raise ValueError(f"preset={given.preset!r}: expected one of {', '.join(options('preset'))}")
-        axes: list[tuple[str, ...]] = []
-        for axis, default in DEFAULTS.items():
-            known = [name for name in options(axis.removesuffix("s")) if name != NONE]
-            axes.append(
-                names(axis, getattr(given, axis), list(TASKS) if axis == "tasks" else known) or default
+        A backbone that holds no attention has one run, whatever the attentions.
+        """
+        models = [
+            (backbone, attention if BACKBONES[backbone].holds_attention else NONE)
+            for backbone in self.backbones
+            for attention in self.attentions
+        ]
+        return [
+            RunKey(
+                preset=preset,
+                task=task,
+                variant=(variants or {}).get(task, ""),
+                backbone=backbone,
+                attention=attention,
+                seed=seed,
             )
-        said = tuple(axis for axis in (*DEFAULTS, "seeds") if getattr(given, axis).strip())
-        tasks, backbones, attentions = axes
-        return cls(given.preset, tasks, backbones, attentions, tuple(seeds(given.seeds)), said)
-
-    def keys(self, preset: str, variants: dict[str, str] | None = None) -> list[RunKey]:
-        """Return the runs of the selected grid; `variants` are those of the tasks whose data are known."""
-        tasks = {task: (variants or {}).get(task, "") for task in self.tasks}
-        return grid(preset, tasks, self.backbones, self.attentions, self.seeds)
+            for seed in self.seeds
+            for task in self.tasks
+            for backbone, attention in dict.fromkeys(models)
+        ]
 
     def has(self, key: RunKey) -> bool:
-        """Tell whether a run fits the options that were given."""
+        """Tell whether a run fits the axes that were given."""
         fits = {
             "tasks": key.task in self.tasks,
             "backbones": key.backbone in self.backbones,
@@ -70,36 +60,78 @@ class Selection:
         return all(fits[axis] for axis in self.given)
 
 
-def names(option: str, text: str, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in "a,b", each once. Raises ValueError naming the first that is not allowed."""
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in found:
-        if name not in allowed:
-            raise ValueError(f"{option}={name!r}: expected some of {', '.join(allowed)}, separated by commas")
-    return found
+class Parser(argparse.ArgumentParser):
+    """Reads the options of a grid; one given as "" is not given. A mistake ends in one line and status 2."""
+
+    def __init__(self, description: str | None) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, allow_abbrev=False, formatter_class=layout)
+        presets = options("preset")
+        self.add_argument("--preset", default="", type=one_of(presets), help=f"one of {', '.join(presets)}")
+        for axis, known in {"tasks": list(TASKS), "backbones": None, "attentions": None}.items():
+            known = known or [name for name in options(axis.removesuffix("s")) if name != NONE]
+            default = ",".join(getattr(Selection, axis))
+            text = f"separated by commas; default {default}"
+            self.add_argument(f"--{axis}", default="", type=some_of(known), help=text)
+        self.add_argument("--seeds", default="", type=seeds, help="as 0,1,2 or 0..4; default 0")
+
+    def select(self, words: Sequence[str] | None = None) -> tuple[argparse.Namespace, Selection]:
+        """Read a command line, by default this process's."""
+        found = self.parse_args(words)
+        axes = {axis: getattr(found, axis) for axis in ("tasks", "backbones", "attentions", "seeds")}
+        given = {axis: values for axis, values in axes.items() if values}
+        return found, Selection(found.preset, **given, given=tuple(given))
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and exit."""
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        raise SystemExit(2)
 
 
-def seeds(text: str) -> list[int]:
-    """Return the seeds in "0,1,2" or "0..4" (both ends included), or both mixed; [0] if there are none.
+def one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Return what reads an option that is one of these names, or ""."""
 
-    Raises ValueError naming the part that is neither.
-    """
+    def read(text: str) -> str:
+        if text and text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(known)}")
+        return text
+
+    return read
+
+
+def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads an option as "a,b", some of these names, each once."""
+
+    def read(text: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(
+                    f"{name!r}: expected some of {', '.join(known)}, separated by commas"
+                )
+        return found
+
+    return read
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds in "0,1,2" or "0..4" (both ends included), or both mixed. Raises ArgumentTypeError."""
     found: dict[int, None] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d{1,9})(?:\.\.(\d{1,9}))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last - first >= 10_000:
-            raise ValueError(f"seeds={part!r}: expected numbers as 0,1,2 or a range as 0..4")
+            raise argparse.ArgumentTypeError(f"{part!r}: expected numbers as 0,1,2 or a range as 0..4")
         found |= dict.fromkeys(range(first, last + 1))
-    return list(found) or [0]
+    return tuple(found)
 
 
 def jobs(text: str) -> int | None:
-    """Return the number in JOBS, None if it is empty. Raises ValueError if it is not a number of runs."""
+    """Return how many runs at a time, None for "". Raises ArgumentTypeError."""
     if not text.strip():
         return None
     if not text.strip().isdecimal() or not 1 <= int(text) <= 10_000:
-        raise ValueError(f"jobs={text!r}: expected how many cells to run at a time, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected how many cells to run at a time, 1 or more")
     return int(text)
 
 
