@@ -1,7 +1,7 @@
-"""Build results/report/index.html: one page that opens without network, of records and what their runs kept.
+"""Build results/report/index.html: one page that opens without network, of records and what their runs left.
 
 make report                          of results/records, with the folders in results/runs
-make report RECORDS=results/reference    of the records that the project keeps in git
+make report RECORDS=results/reference    of the records that the project has in git
 python scripts/report.py --screenshot docs/report.png    a picture of it, by Chromium
 """
 
@@ -18,16 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 from wise_lra.results.atomic import write_bytes, write_text
 from wise_lra.results.published import read_published
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
-from wise_lra.results.tables import build_all
-from wise_lra.results.text import changes
 
-CHANGED = 4  # presets with changed settings that are shown where there is no other
 COLOURS = 128  # of a picture: a third of the bytes, and no eye tells
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
@@ -41,24 +36,6 @@ def main() -> int:
 
     A record or run folder that cannot be used is named and left out; the page shows the others.
     """
-    options = parse_options()
-    faults: list[str] = []
-    try:
-        size = build(options, faults)
-        print(f"{options.out}: {size / 1e6:.2f} MB")
-        if options.screenshot:
-            photograph(options.out, options.screenshot)
-            print(options.screenshot)
-    except (ValueError, OSError) as error:
-        print(f"report: {one_line(error)}", file=sys.stderr)
-        return 2
-    for line in skipped(faults):
-        print(line, file=sys.stderr)
-    return 2 if faults else 0
-
-
-def parse_options() -> argparse.Namespace:
-    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -68,56 +45,46 @@ def parse_options() -> argparse.Namespace:
     option("--data", type=Path, default=Path("data"), help="folder of prepared data, for examples")
     option("--published", type=Path, default=Path("results/published"), help="folder of published numbers")
     option("--out", type=Path, default=Path("results/report/index.html"), help="the page")
-    option(
-        "--preset", help="show this one, which may be one with changed settings; by default all true presets"
-    )
-    option(
-        "--wandb", default="", metavar="ENTITY/PROJECT", help="where the runs are in W&B, for links to them"
-    )
+    option("--preset", help="show this one, changed settings or not; by default all true presets")
+    option("--wandb", default="", metavar="ENTITY/PROJECT", help="where the runs are in W&B, for links")
     option("--screenshot", type=Path, metavar="PNG", help="take a picture of the page's top as well")
-    return parser.parse_args()
+    options = parser.parse_args()
+    faults: list[str] = []
+    try:
+        from wise_lra.report import page  # here: --help needs no plotting library
 
-
-def build(options: argparse.Namespace, faults: list[str]) -> int:
-    """Write the page and return its size in bytes; what is left out of it goes to `faults`.
-
-    Raises ValueError or OSError on what cannot be read or written.
-    """
-    from wise_lra.report import page, runs  # here: --help needs no plotting library
-
-    records, numbers = read_all(options.records, faults), read_published(options.published)
-    built = build_all(records, numbers)
-    saved = runs.read_runs(records, options.runs)
-    known = {table.preset for table in built}
-    if options.preset and options.preset not in known:
-        raise ValueError(f"--preset {options.preset}: expected one that has records: {', '.join(known)}")
-    true = [table for table in built if not table.changed] or built[:CHANGED]
-    shown = [table for table in built if table.preset == options.preset] or true
-    parts = [page.part(table, saved, options.data) for table in shown if saved]
-    faults += [fault for part in parts for fault in part["faults"]]
-    text = page.render(parts, saved, [*changes(built), page.published(numbers)], options.wandb)
-    write_text(options.out, text)
-    return len(text.encode("utf-8"))
+        records, numbers = read_all(options.records, faults), read_published(options.published)
+        text, unread = page.build(records, numbers, options.preset, options.runs, options.data, options.wandb)
+        write_text(options.out, text)
+        print(f"{options.out}: {len(text.encode()) / 1e6:.2f} MB")
+        if options.screenshot:
+            photograph(options.out, options.screenshot)
+            print(options.screenshot)
+    except (ValueError, OSError) as error:
+        print(f"report: {one_line(error)}", file=sys.stderr)
+        return 2
+    for line in skipped(faults + unread):
+        print(line, file=sys.stderr)
+    return 2 if faults + unread else 0
 
 
 def photograph(page: Path, picture: Path) -> None:
     """Take a picture of the top of the page. Raises OSError where no browser is there or it fails."""
+    from PIL import Image
+
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        raise OSError(
-            f"no browser for {picture}: expected one of {', '.join(BROWSERS)} (Debian: apt-get install chromium)"
-        )
+        raise OSError(f"{picture}: no browser to take it; expected one of {', '.join(BROWSERS)}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         part = Path(folder, "page.png")
-        command = [browser, *QUIET, f"--user-data-dir={folder}", "--window-size=1280,1900",
-                   "--virtual-time-budget=8000", f"--screenshot={part}", page.resolve().as_uri()]  # fmt: skip
+        command = [browser, *QUIET, f"--user-data-dir={folder}", "--window-size=1280,1900"]
+        command += ["--virtual-time-budget=8000", f"--screenshot={part}", page.resolve().as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if not part.exists():
             raise OSError(f"{browser} took no picture of {page}: {done.stderr.strip().splitlines()[-1:]}")
         content = io.BytesIO()
-        Image.open(part).convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
-            content, "PNG", optimize=True
-        )
+        image = Image.open(part).convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
+        image.save(content, "PNG", optimize=True)
         write_bytes(picture, content.getvalue())
 
 

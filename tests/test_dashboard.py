@@ -102,7 +102,7 @@ def test_artifacts_are_staged_beside_the_run_and_hold_record_and_weights(place: 
 def test_what_cannot_be_built_is_said_in_a_line(place: Path, tmp_path: Path) -> None:
     done = dashboard("--records", str(tmp_path), "--dry-run", str(tmp_path / "x.json"))
     assert done.returncode == 2
-    assert "no record of preset=quick whose run was logged to W&B" in done.stderr
+    assert "preset=quick" in done.stderr
     (record,) = read_all(place / "records")
     none = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = dashboard("--records", str(place / "records"), "--preset", record.preset, env=none)

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from wise_lra.registry import BACKBONES, TASKS
 from wise_lra.report import charts, series
-from wise_lra.report.runs import Run, compared, confusion, disputes, examples, without
+from wise_lra.report.runs import Run, compared, confusion, disputes, examples, read_runs, without
 from wise_lra.report.series import slug
 from wise_lra.results.claims import grouped, tally
 from wise_lra.results.published import CITATIONS, Numbers
-from wise_lra.results.tables import Table
-from wise_lra.results.text import Line, Section, comparison, details, found, per_cent
+from wise_lra.results.record import Record
+from wise_lra.results.tables import Table, build_all
+from wise_lra.results.text import Line, Section, changes, comparison, details, found, per_cent
 
 PARTS = {
     "checklist": "Claims at a glance",
@@ -34,10 +35,36 @@ PARTS = {
 VERDICTS = {"holds": "yes", "does not hold": "no", "not enough runs": "open"}
 """The verdicts on a claim, with the classes that page.css shows them by."""
 DISPUTES = 8  # examples shown of a column
+CHANGED = 4  # presets with changed settings that are shown where there is no other
 Rows = dict[str, list[Run]]  # label of a row -> its runs, a seed each
 
 _OWN = Path(__file__).parent
-_PLAIN = ("majority class", "published", "difference")  # lines of a table that are not a model's own
+
+
+def build(
+    records: Sequence[Record], numbers: Numbers, preset: str | None, runs: Path, data: Path, project: str
+) -> tuple[str, list[str]]:
+    """Return the page, and what could not be read for it.
+
+    Args:
+        records: all records; the page lists each of them.
+        numbers: published numbers.
+        preset: the one to show; None shows all true presets, or some changed ones where there is no other.
+        runs: folder of the runs' folders.
+        data: folder of prepared data, where examples are looked for.
+        project: ENTITY/PROJECT in W&B, for links to curves, or "".
+
+    Raises ValueError on a preset without records.
+    """
+    tables, saved = build_all(records, numbers), read_runs(records, runs)
+    known = {table.preset: [table] for table in tables}
+    if preset and preset not in known:
+        raise ValueError(f"--preset {preset}: expected one that has records: {', '.join(known)}")
+    true = [table for table in tables if not table.changed] or tables[:CHANGED]
+    shown = known[preset] if preset else true
+    parts = [part(table, saved, data) for table in shown if saved]
+    text = render(parts, saved, [*changes(tables), published(numbers)], project)
+    return text, [fault for of_preset in parts for fault in of_preset["faults"]]
 
 
 def render(
@@ -45,31 +72,26 @@ def render(
 ) -> str:
     """Return the page of some presets, every run, and further sections.
 
-    Every value is escaped; no script but the page's own may run. `project` is ENTITY/PROJECT in W&B, or "".
+    Every value is escaped; no script but the page's own may run.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_OWN),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     drawn = [chart for part in parts for chart in part["charts"]]
     scripts = _scripts()
+    loader = FileSystemLoader(_OWN)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.lstrip_blocks = True
+    used = (slug, comparison, details, grouped, tally, found, charts.variable, charts.colour, charts.dashes)
+    environment.globals |= {function.__name__: function for function in used}
     return environment.get_template("page.html").render(
         parts=parts,
         documents=documents,
         runs=runs,
-        facts=_facts(runs),
+        facts=_facts([run.record for run in runs]),
         facts_of=lambda run: _facts_of(run, project),
+        look=_look,
         titles=PARTS,
         measures={"curves": series.CURVES, "costs": series.COSTS},
         states=charts.STATES,
         backbones=BACKBONES,
-        plain=_PLAIN,
-        variable=charts.variable,
-        look=_look,
-        slug=slug,
         scripts=scripts,
         policy=_policy(scripts.values()),
         drawn={
@@ -118,16 +140,6 @@ def part(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
     return {
         "table": table,
         "anchor": anchor,
-        "comparison": comparison(table),
-        "details": details(table),
-        "claims": [
-            (name, tally(group), f"{group[0].of} {found(group[0])}") for name, group in grouped(table.claims)
-        ],
-        "legend": [
-            (row.label, charts.colour(row.backbone), charts.dashes(row.attention))
-            for row in table.rows
-            if any(cell.ours or cell.published for cell in row.cells)
-        ],
         "figures": figures,
         "charts": [*(chart for drawn in figures.values() for chart in drawn), *filters],
         "learned": learned,
@@ -140,24 +152,17 @@ def part(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
 
 def _learned(columns: Mapping[str, Rows], anchor: str) -> Iterator[dict[str, Any]]:
     """Yield the wavelets of the lowest seed of every row whose mixer holds a bank and whose weights are here."""
-    for column, label, of_row in _each(columns):
-        run = next((run for run in of_row if run.weights), None)
-        if run is None or not run.holds_bank:
+    for column, label, of_row in ((column, *row) for column, rows in columns.items() for row in rows.items()):
+        run = next((run for run in of_row if run.weights and run.holds_bank), None)
+        if run is None or run.folder is None:
             continue
         title, layers, trouble = f"{column} · {label} · seed {run.record.seed}", [], ""
         try:
             layers = series.wavelets(run, title, slug(anchor, "wavelets", title))
         except (ValueError, OSError) as error:
-            assert run.folder is not None
             trouble = f"cannot be drawn: {without(run.folder, error)}"
         if layers or trouble:
             yield {"title": title, "layers": layers, "trouble": trouble}
-
-
-def _each(columns: Mapping[str, Rows]) -> Iterator[tuple[str, str, list[Run]]]:
-    for column, rows in columns.items():
-        for label, of_row in rows.items():
-            yield column, label, of_row
 
 
 def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str], list[Any]]]:
@@ -200,9 +205,8 @@ def _look(text: str, best: bool = False) -> str:
     return "fail" if text.startswith("FAIL") else "best" * best
 
 
-def _facts(runs: Sequence[Run]) -> dict[str, str]:
-    """Return what the page is about, in a few numbers; {} without runs."""
-    records = [run.record for run in runs]
+def _facts(records: Sequence[Record]) -> dict[str, str]:
+    """Return what the page is about, in a few numbers; {} without records."""
     if not records:
         return {}
     dirty = sum(record.dirty for record in records)

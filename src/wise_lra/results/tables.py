@@ -106,6 +106,11 @@ class Row:
         """The name of the row: "wise_adaptive", or "wise_adaptive + performer"."""
         return label(self.backbone, self.attention)
 
+    @property
+    def shown(self) -> bool:
+        """Whether there is a number in it, ours or a published one."""
+        return any(cell.ours or cell.published for cell in self.cells)
+
 
 @dataclass(frozen=True)
 class Table:
