@@ -1,5 +1,6 @@
-"""Preparing few examples of each task in a folder of the test's own."""
+"""Preparing few examples of each task in a folder of the test's own, and damaging what came out."""
 
+import os
 from pathlib import Path
 
 from upstream import TASKS
@@ -28,3 +29,11 @@ def counts(made: Prepared) -> list[int]:
 def folders(root: Path, task: str) -> list[Path]:
     """Return the packed folders of a task, and what is left of such."""
     return [path for path in (root / task).iterdir() if path.is_dir()] if (root / task).exists() else []
+
+
+def flipped(path: Path) -> None:
+    """Turn one bit of a file over and leave the times as they were."""
+    times, whole = path.stat(), bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

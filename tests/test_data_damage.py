@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from preparing import FEW, counts, folders, prepared
+from preparing import FEW, counts, flipped, folders, prepared
 from upstream import FILES, TASKS, binary, image_files, pack, packed, unpack
 
 from wise_lra.data import packed as packing
@@ -129,14 +129,6 @@ def test_a_folder_that_may_not_be_written_is_named(read_only, task):
     assert not list(read_only.iterdir())
 
 
-def flipped(path: Path) -> None:
-    """Turn one bit over and leave the times as they were."""
-    times, whole = path.stat(), bytearray(path.read_bytes())
-    whole[-1] ^= 1
-    path.write_bytes(whole)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
 @pytest.mark.parametrize("damage", [flipped, Path.unlink])
 @pytest.mark.parametrize(
     ("task", "name"),
@@ -188,6 +180,14 @@ def test_an_archive_is_read_again_where_the_packed_folder_was_removed(tmp_path):
     assert prepared("retrieval", tmp_path) == first
     shutil.rmtree(first.folder)
     assert counts(prepared("retrieval", tmp_path)) == [2, 1, 3]
+
+
+def test_what_a_killed_process_left_in_the_store_is_not_taken_for_data(tmp_path):
+    unpack(tmp_path, {"tfds/lra_text/release/1.0.0.incompleteABC/metadata.json": b"{}"})
+    assert prepared("text", tmp_path).manifest["variant"] == "stand-in"
+    archives = unpack(tmp_path / "archives", FILES["text"])
+    assert prepared("text", tmp_path, archives=archives).manifest["source"] == "aclImdb"
+    assert [path.name for path in (tmp_path / "tfds" / "lra_text" / "release").iterdir()] == ["1.0.0"]
 
 
 KILLED = """

@@ -1,10 +1,10 @@
 """Oracle: data packed here; data.folder= must be what the run's configuration says, to the last bit."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from preparing import flipped
 
 from wise_lra.config import compose
 from wise_lra.data.packed import PackedSplit, pack
@@ -60,10 +60,7 @@ def test_data_that_are_not_what_the_run_says_are_refused(tmp_path, task, setting
 def test_one_flipped_bit_is_found_though_the_times_are_the_same(tmp_path, name):
     folder = packed(tmp_path / "data", "image")
     path = folder / f"{name}.npy"
-    times, whole = path.stat(), bytearray(path.read_bytes())
-    whole[-8] ^= 1
-    path.write_bytes(whole)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    flipped(path)
     with pytest.raises(ValueError, match=str(path)):
         opened(folder, "task=image")
 

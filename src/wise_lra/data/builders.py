@@ -21,6 +21,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
 from wise_lra.data import image, pathfinder_release, text
 from wise_lra.data.download import Progress, silent
+from wise_lra.data.sources import VERSION
 from wise_lra.data.task import SPLITS, Example, Task
 from wise_lra.results.reading import one_line
 
@@ -46,7 +47,7 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
     than a gigabyte.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(VERSION)
     HOMEPAGE = "https://github.com/google-research/long-range-arena"
     CITATION = _LRA
 

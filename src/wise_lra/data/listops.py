@@ -98,10 +98,10 @@ def _file(path: Path, found: Iterable[tuple[int, bytes]], split: str) -> Iterato
     for number, line in found:
         count += 1
         try:
-            if count == 1:
-                _check_header(line)
-            else:
+            if count > 1:
                 yield _example(split, line)
+            elif line.split() != [b"Source", b"Target"]:
+                raise ValueError(f"header {line[:80]!r}: expected 'Source<tab>Target'")
         except ValueError as error:
             faulty += 1
             faults += [f"{path}:{number}: {str(error)[:200]}"][: _SHOWN - len(faults)]
@@ -185,24 +185,8 @@ def evaluate(source: str) -> int:
     return stack[0]
 
 
-def example(split: str, source: str, target: str) -> Example:
-    """Return a source and its target as an example. Raises ValueError on an unknown token and a wrong target."""
-    if target not in _DIGITS:
-        raise ValueError(f"target {target[:40]!r}: expected a digit")
-    ids = encode(source)
-    if evaluate(source) != _DIGITS[target]:
-        raise ValueError(f"target {target}: the source evaluates to {evaluate(source)}")
-    return Example(split, (ids,), _DIGITS[target])
-
-
-def _check_header(line: bytes) -> None:
-    """Refuse a first line that is not LRA's."""
-    if line.split() != [b"Source", b"Target"]:
-        raise ValueError(f"header {line[:80]!r}: expected 'Source<tab>Target'")
-
-
 def _example(split: str, line: bytes) -> Example:
-    """Return the example on a line, its target checked."""
+    """Return the example on a line. Raises ValueError on a malformed one, an unknown token and a wrong target."""
     try:
         columns = line.decode("ascii").split("\t", 2)
     except UnicodeDecodeError as error:
@@ -210,4 +194,10 @@ def _example(split: str, line: bytes) -> Example:
         raise ValueError(f"byte {line[at]:#04x} in column {at + 1}: expected ASCII") from None
     if len(columns) != 2:
         raise ValueError(f"{len(columns)} columns, expected 2: source<tab>target")
-    return example(split, *columns)
+    source, target = columns
+    if target not in _DIGITS:
+        raise ValueError(f"target {target[:40]!r}: expected a digit")
+    ids, value = encode(source), evaluate(source)
+    if value != _DIGITS[target]:
+        raise ValueError(f"target {target}: the source evaluates to {value}")
+    return Example(split, (ids,), value)

@@ -29,7 +29,6 @@ FORMAT = 2
 MANIFEST = "manifest.json"
 _PARTS = ("tokens", "offsets", "labels")
 _QUANTILES = (0.0, 0.1, 0.5, 0.9, 0.95, 1.0)
-_BUFFER = 1 << 20  # bytes held before they are written
 _PLAIN = {"source": "", "variant": "", "reason": "", "protocol": "held-out", "settings": {}, "rejected": {}}
 
 
@@ -91,10 +90,7 @@ def _write(examples: Iterable[Example], folder: Path, task: Task) -> None:
     ends = {split: [0] for split in SPLITS}
     labels: dict[str, list[int]] = {split: [] for split in SPLITS}
     with ExitStack() as stack:
-        files = {
-            split: stack.enter_context((folder / f"{split}.tokens.npy").open("wb", _BUFFER))
-            for split in SPLITS
-        }
+        files = {split: stack.enter_context((folder / f"{split}.tokens.npy").open("wb")) for split in SPLITS}
         for file in files.values():
             _header(file, kind, 0)
         for split, documents, label in examples:

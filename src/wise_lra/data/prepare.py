@@ -27,7 +27,6 @@ MANIFESTS = Path(__file__).parents[3] / "data" / "manifests"
 """Manifests of data as they should come out; in the repository alone, not in an installed package."""
 
 _REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
-_METADATA = "metadata.json"  # of a data set of TFDS
 _EVERY = 100  # examples between two reports of progress
 
 
@@ -105,7 +104,9 @@ def _whole(folder: Path, request: Request, source: Source) -> dict[str, Any] | N
         manifest = verify(folder, request.task)
     except (FileNotFoundError, Damaged) as error:
         if folder.exists():
-            if source.kind in FORMS and not source.path and not _stored(request, source):
+            if source.kind in FORMS and not (
+                source.path or store(request.root, request.task, source).is_dir()
+            ):
                 raise ValueError(f"{error}; the archive that it was made of was not found") from None
             log.warning("%s is not whole, and is made again: %s", folder, error)
         return None
@@ -116,12 +117,6 @@ def _whole(folder: Path, request: Request, source: Source) -> dict[str, Any] | N
             f"expected {source.variant or source.kind} with {asked}; remove it"
         )
     return manifest
-
-
-def _stored(request: Request, source: Source) -> Path | None:
-    """Return the newest version of a source's examples in the data store."""
-    versions = store(request.root, request.task, source).glob(f"*/{_METADATA}")
-    return max((path.parent for path in versions), default=None)
 
 
 def _packed(folder: Path, request: Request, source: Source, progress: Progress) -> dict[str, Any]:
@@ -152,8 +147,8 @@ def _packed(folder: Path, request: Request, source: Source, progress: Progress) 
         if source.kind == "tfds" and path is not None:
             directory = path
         elif source.kind in FORMS and path is None:
-            directory = _stored(request, source) or stored
-            facts["source"] = json.loads((directory / _METADATA).read_bytes())["source"]
+            directory = stored
+            facts["source"] = json.loads((stored / "metadata.json").read_bytes())["source"]
         else:
             left: Counter[str] = Counter()
             if source.kind in FORMS:
@@ -161,7 +156,7 @@ def _packed(folder: Path, request: Request, source: Source, progress: Progress) 
             else:
                 examples = synthetic.examples(task.name, source.settings, parts, progress)
             told = _reporting(checked(examples, task, left), f"storing {task.name}", source.count, progress)
-            shutil.rmtree(stored, ignore_errors=True)
+            shutil.rmtree(stored.parent, ignore_errors=True)  # what was killed lies beside it
             builder = builders.BUILDERS[task.name](task, request.root / "tfds", source.slug, source.name)
             directory = builder.build(told, {"source": source.name, "rejected": left})
         options = source.settings if source.kind in FORMS else {}

@@ -30,6 +30,9 @@ FORMS = ("release", "tfds", "sample")
 SMALL = {"text": IMDB, "image": CIFAR10}
 """Archives that are small enough to be fetched unasked."""
 
+VERSION = "1.0.0"
+"""Of the rows in the data store."""
+
 _INFO = "dataset_info.json"
 
 READERS: dict[str, Any] = {
@@ -181,11 +184,11 @@ def _real(request: Request, form: str, name: str) -> Source:
 def _found(request: Request) -> Source | None:
     """Return the real data that are prepared or lie in one of the places, in the order of `FORMS`."""
     task = request.task
-    places = {"data.release": request.release, "data.archives": request.archives, "data.root": request.root}
+    given = {"data.release": request.release, "data.archives": request.archives, "data.root": request.root}
     for key in ("data.release", "data.archives"):
-        if (place := places[key]) is not None and not Path(place).exists():
+        if (place := given[key]) is not None and not Path(place).exists():
             raise FileNotFoundError(f"{key}={place}: no such file or folder")
-    there = {key: find(Path(place), task) for key, place in places.items() if place is not None}
+    there = {key: find(Path(place), task) for key, place in given.items() if place is not None}
     if request.release is not None and task.name not in SMALL and not there["data.release"]:
         raise FileNotFoundError(
             f"data.release={request.release}: nothing there, expected {READERS[task.name].EXPECTED}, "
@@ -197,7 +200,8 @@ def _found(request: Request) -> Source | None:
         if held:
             key, data = held[0]
             source = replace(source, name=data.name, path=data.path, reason=f"{key} holds it")
-        if store(request.root, task, source).is_dir() or (request.root / task.name / source.slug).is_dir():
+        places = (store(request.root, task, source), request.root / task.name / source.slug)
+        if any(place.is_dir() for place in places):
             return replace(source, reason="it was prepared before")
         if held:
             return source
@@ -205,8 +209,8 @@ def _found(request: Request) -> Source | None:
 
 
 def store(root: Path, task: Task, source: Source) -> Path:
-    """Return the folder of the versions of a source's examples, as TFDS keeps them."""
-    return root / "tfds" / f"lra_{task.name}" / source.slug
+    """Return where the data store holds a source's examples: TFDS' directory, which is there when it is whole."""
+    return root / "tfds" / f"lra_{task.name}" / source.slug / VERSION
 
 
 class Found(NamedTuple):

@@ -7,10 +7,11 @@ Floors, on 2,000 test pairs after 8,000 (at 512 bytes, and whole): always one cl
 regression on the counts of bytes of both 51 and 51 %, on the products and differences of the counts 95 and 97 %.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
+from wise_lra.data.synthetic_text import one
 from wise_lra.data.task import SPLITS, Example
 from wise_lra.data.text import encode
 
@@ -90,13 +91,9 @@ def _article(rng: np.random.Generator, subject: int, subjects: int, min_length: 
     left = min_length * (max_length / min_length) ** rng.random()
     while left > 0:
         words = SUBJECTS[subject if rng.random() < 0.85 else aside]
-        clause = f"{_one(rng, openings)} {_one(rng, clauses)}{_one(rng, _ENDS)}"
+        clause = f"{one(rng, openings)} {one(rng, clauses)}{one(rng, _ENDS)}"
         sentences.append(
-            clause.format(*(_one(rng, words) for _ in range(3)), number=int(rng.integers(2, 100)))
+            clause.format(*(one(rng, words) for _ in range(3)), number=int(rng.integers(2, 100)))
         )
         left -= len(sentences[-1]) + 1
     return " ".join(sentences)
-
-
-def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
-    return choices[int(rng.random() * len(choices))]

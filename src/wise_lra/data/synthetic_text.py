@@ -9,7 +9,7 @@ regression on the counts of bytes 82 and 87 %, on those of words 88 and 93 %, on
 opening 93 and 96 %.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -88,21 +88,21 @@ def write(seed: int, index: int, min_length: int, max_length: int) -> tuple[str,
     """Return the review of that number and its label, 1 if it is positive: they depend on these arguments alone."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     label, agree = int(rng.integers(2)), bool(rng.integers(2))
-    name = _one(rng, _NAMES)
-    sentences = [_one(rng, _AGREE if agree else _DIFFER).format(name)]
+    name = one(rng, _NAMES)
+    sentences = [one(rng, _AGREE if agree else _DIFFER).format(name)]
     left = int(min_length * (max_length / min_length) ** rng.random()) - len(sentences[0])
     while left > 0:
         kind = rng.random()
         if kind < 0.3:
             praise = bool(label) == agree
-            sentence = _one(rng, _REPORTS).format(
-                name=name, verb=_one(rng, _PRAISE if praise else _BLAME), part=_one(rng, _PARTS)
+            sentence = one(rng, _REPORTS).format(
+                name=name, verb=one(rng, _PRAISE if praise else _BLAME), part=one(rng, _PARTS)
             )
             end = "."
         elif kind < 0.8:
             sentence, end = _remark(rng, label), "!" if rng.random() < (0.1, 0.35)[label] else "."
         else:
-            sentence = _one(rng, _PLAIN).format(part=_one(rng, _PARTS), number=rng.integers(11, 200))
+            sentence = one(rng, _PLAIN).format(part=one(rng, _PARTS), number=rng.integers(11, 200))
             end = "."
         sentences.append(sentence + end)
         left -= len(sentences[-1]) + 1
@@ -113,9 +113,10 @@ def _remark(rng: np.random.Generator, label: int) -> str:
     """Return a remark of the writer's own, which points the label's way four times in five."""
     good = (rng.random() < 0.8) == bool(label)
     negated = rng.random() < 0.15
-    word = _one(rng, _GOOD if good != negated else _BAD)
-    return _one(rng, _NEGATED if negated else _REMARKS).format(part=_one(rng, _PARTS), word=word)
+    word = one(rng, _GOOD if good != negated else _BAD)
+    return one(rng, _NEGATED if negated else _REMARKS).format(part=one(rng, _PARTS), word=word)
 
 
-def _one(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
+def one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    """Return one of the choices, drawn evenly."""
     return choices[int(rng.random() * len(choices))]
