@@ -2,13 +2,10 @@
 
 import csv
 import io
-import json
 import re
-import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +71,9 @@ def page() -> Table:
 def test_the_page_worked_by_hand() -> None:
     assert EXPECTED in markdown.page([page()])
     assert EXPECTED in markdown.block([page()], "results/TABLE.md")
-
-
-def test_the_number_of_seeds_stands_once_where_it_is_one() -> None:
-    table = build([*five(0.70), *five(0.74, seed=1)], NUMBERS, "quick")
-    assert texts(table)["vanilla"][0] == "72.00 ± 25.41"
-    assert notes(table, "n=2 seeds in every cell")
-    assert notes(page(), "n=2 seeds unless")
     assert page().seeds == {2: 6, 1: 2}, "vanilla's five tasks and average; fnet, wise_fixed"
+    assert notes(page(), "n=2 seeds unless")
+    assert notes(build([*five(0.70), *five(0.74, seed=1)], NUMBERS, "quick"), "n=2 seeds in every cell")
 
 
 def test_a_grid_with_holes_names_them() -> None:
@@ -193,27 +185,15 @@ def test_one_clean_run_stands_rather_than_many_dirty_ones() -> None:
     assert not notes(alone, "Left out")
 
 
-def test_presets_never_share_a_table() -> None:
-    records = [
-        make(preset=name, **changed("metrics", test_accuracy=0.9)) for name in ("quick", "paper", "lra")
-    ]
-    assert [table.preset for table in build_all(records, {})] == ["paper", "lra", "quick"]
-    assert all(table.seeds == {1: 1} for table in build_all(records, {}))
-
-
-def test_rows_by_attention_then_backbone() -> None:
-    pairs = [
-        ("wise_adaptive", "performer"),
-        ("vanilla", "performer"),
-        ("a_new_one", "softmax"),
-        ("vanilla", "linear"),
-    ]
-    table = build(
-        [make(backbone=backbone, attention=attention) for backbone, attention in pairs], {}, "quick"
-    )
-    always = ["vanilla", "fnet", "wise_fixed", "wise_adaptive"]
+def test_a_table_a_preset_and_rows_by_attention_then_backbone() -> None:
+    pairs = ["wise_adaptive performer", "vanilla performer", "a_new_one softmax", "vanilla linear"]
+    records = [make(**dict(zip(("backbone", "attention"), pair.split(), strict=True))) for pair in pairs]
+    records += [make(preset=preset) for preset in ("small", "paper", "lra")]
+    tables = build_all(records, {})
+    assert [table.preset for table in tables] == ["paper", "lra", "small", "quick"]
+    assert [table.seeds for table in tables[:3]] == [{1: 1}] * 3
     others = ["a_new_one", "vanilla + linear", "vanilla + performer", "wise_adaptive + performer"]
-    assert [row.label for row in table.rows] == always + others
+    assert [row.label for row in tables[3].rows] == [backbone for backbone, _ in main_rows()] + others
 
 
 def test_no_records_gives_dashes_and_says_how_to_make_some() -> None:
@@ -253,15 +233,12 @@ def test_a_sweep_is_a_list_at_the_end() -> None:
 def test_csv_has_a_line_a_cell() -> None:
     rows = list(csv.DictReader(io.StringIO(spreadsheet.to_csv([page()]))))
     assert len(rows) == 5 + 1 + 1 + 1, "vanilla's five tasks and average, fnet, wise_fixed"
-    first, mean = rows[0], rows[5]
-    assert [
-        first[k] for k in ("task", "seeds", "accuracy", "interval", "published", "difference", "steps")
-    ] == [*("listops", "2", "72.00", "t", "36.37", "35.63", "100")]
-    assert [mean[k] for k in ("task", "accuracy", "majority", "steps")] == ["average", "72.00", "50.00", ""]
-    assert [(row["at_chance"], row["dirty"], row["published"]) for row in rows[6:]] == [
-        ("1", "0", ""),
-        ("0", "0", ""),
-    ]
+    first = {"task": "listops", "seeds": "2", "accuracy": "72.00", "interval": "t", "published": "36.37"}
+    assert rows[0].items() >= (first | {"difference": "35.63", "steps": "100", "seconds": "66.00"}).items()
+    mean = {"task": "average", "accuracy": "72.00", "majority": "50.00", "steps": "", "seconds": ""}
+    assert rows[5].items() >= mean.items()
+    flags = [(row["at_chance"], row["dirty"], row["published"]) for row in rows[6:]]
+    assert flags == [("1", "0", ""), ("0", "0", "")]
     gains = [[row[k] for k in ("gain", "gain_low", "gain_seeds")] for row in rows]
     assert gains == [["", "", ""]] * 6 + [["-15.00", "", "1"], ["10.00", "", "1"]]
 
@@ -302,175 +279,6 @@ def test_latex_compiles(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-@pytest.mark.parametrize("text", ["", "{0}", "{1}{0}", "{0}{1}{0}{1}"])
-def test_readme_without_its_markers_is_refused(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "README.md"
-    file.write_text(text.format(BEGIN, END))
-    with pytest.raises(ValueError, match=rf"{file}: .*table:begin"):
-        markdown.refreshed(file, "table")
-
-
-def script(
-    folder: Path, *options: str, bytes_of_a_file: int = resource.RLIM_INFINITY
-) -> subprocess.CompletedProcess[str]:
-    places = [f"--{name}={folder / path}" for name, path in PLACES.items()]
-    published = f"--published={ROOT / 'results' / 'published'}"
-    command = [sys.executable, str(ROOT / "scripts" / "tables.py"), *places, published, *options]
-    limit = (bytes_of_a_file, resource.RLIM_INFINITY)
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-    )
-
-
-PLACES = {
-    "records": "results/records",
-    "out": "results",
-    "readme": "README.md",
-    "reference": "results/reference",
-}
-
-
-def test_the_script_writes_the_tables_of_this_machine(tmp_path: Path) -> None:
-    empty = script(tmp_path)
-    assert empty.returncode == 0, empty.stderr
-    assert "No records under" in empty.stdout
-    for record in [*five(0.7), run("text", 0.9, preset="quick-0a1b2c3d")]:
-        record.write(tmp_path / "results" / "records")
-    written = script(tmp_path)
-    assert "70.00 ±" in written.stdout
-    assert "90.00 ±" not in written.stdout, "a changed preset is printed only when asked for"
-    assert "90.00 ±" in script(tmp_path, "--preset=quick-0a1b2c3d").stdout
-    for name in ("TABLE.md", "TABLE.csv", "TABLE.tex"):
-        assert "70.00" in (tmp_path / "results" / name).read_text()
-    next((tmp_path / "results" / "records").rglob("*.json")).write_text("{")
-    broken = script(tmp_path)
-    assert broken.returncode == 2
-    assert "seed0.json: not a record" in broken.stderr
-    assert "Traceback" not in broken.stderr
-
-
-def test_readme_shows_the_adopted_records_and_is_found_stale(tmp_path: Path) -> None:
-    for record in five(0.7):
-        record.write(tmp_path / "results" / "records")
-    assert script(tmp_path, "--adopt").returncode == 2, "README.md is not there"
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n{BEGIN}\nold\n{END}\nend\n")
-    stale = script(tmp_path, "--check")
-    assert stale.returncode == 1
-    assert "README.md is stale" in stale.stderr
-    assert script(tmp_path, "--adopt").returncode == 0
-    assert readme.read_text().startswith(f"# Title\n{BEGIN}\n**preset=quick**")
-    assert "[results/reference/TABLE.md](results/reference/TABLE.md)" in readme.read_text()
-    assert script(tmp_path, "--check").returncode == 0
-    run("listops", 0.8, seed=1).write(tmp_path / "results" / "reference")
-    assert script(tmp_path, "--check").returncode == 1
-
-
-def test_readme_and_results_page_show_preset_small_once_it_has_records(tmp_path: Path) -> None:
-    readme, page = tmp_path / "README.md", tmp_path / "docs" / "results.md"
-    page.parent.mkdir()
-    for file in (readme, page):
-        file.write_text(f"{BEGIN}\n{END}\n")
-    reference = tmp_path / "results" / "reference"
-    for preset, accuracy in (("quick", 0.7), ("small", 0.8)):
-        for record in five(accuracy, preset=preset):
-            record.write(tmp_path / "results" / "records")
-        assert script(tmp_path, "--adopt").returncode == 0
-        assert f"**preset={preset}**" in readme.read_text()
-        assert (
-            (reference / "learning-small.svg").exists()
-            == ("80.00" in page.read_text())
-            == (preset == "small")
-        )
-    assert "](results/reference/learning-small.svg)" in readme.read_text()
-    assert "70.00" not in readme.read_text() + page.read_text()
-    assert "70.00" in (reference / "TABLE.md").read_text()
-    page.write_text(page.read_text().replace("80.00", "90.00"))
-    assert script(tmp_path, "--check").returncode == 1
-
-
-def test_a_bad_record_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
-    place = tmp_path / "results" / "records"
-    for record in five(0.7):
-        record.write(place)
-    bad = [make(seed=7).path(place), make(seed=8).path(place)]
-    bad[0].write_text("{" * 100_000)
-    make(seed=9, device="\x1b[31m\x07").write(place).rename(bad[1])
-    done = script(tmp_path)
-    assert (done.returncode, "70.00 ±" in done.stdout) == (2, True)
-    *faults, last = done.stderr.splitlines()
-    assert [fault.split(": ")[0] for fault in faults] == list(map(str, bad))
-    assert last.startswith("skipped 2")
-    assert "70.00" in (tmp_path / "results" / "TABLE.md").read_text()
-    readme = f"{BEGIN}\n{END}\n"
-    (tmp_path / "README.md").write_text(readme)
-    adopted = script(tmp_path, "--adopt")
-    assert (adopted.returncode, adopted.stderr.count("\n")) == (2, 1)
-    assert not (tmp_path / "results" / "reference").exists()
-    shutil.copytree(place, tmp_path / "results" / "reference")
-    checked = script(tmp_path, "--check")
-    assert (checked.returncode, checked.stderr.count("\n")) == (2, 1)
-    assert (tmp_path / "README.md").read_text() == readme
-
-
-def test_no_control_character_reaches_terminal_or_table(tmp_path: Path) -> None:
-    evil = "\x1b[31m\x07\x9b2J"
-    record = make(device=evil, protocol=evil, **changed("data", source=evil, sha256=evil))
-    record.write(tmp_path / "results" / "records")
-    content = json.loads(record.path(tmp_path / "results" / "records").read_text())
-    content["device"] = content["protocol"] = content["data"]["source"] = evil
-    record.path(tmp_path / "results" / "records").write_text(json.dumps(content))
-    done = script(tmp_path)
-    written = [(tmp_path / "results" / f"TABLE.{kind}").read_text() for kind in ("md", "csv", "tex")]
-    for text in (done.stdout, done.stderr, *written):
-        assert not [line for line in text.splitlines() if not line.isprintable()]
-
-
-def test_a_preset_without_records_is_named_with_those_that_are_there(tmp_path: Path) -> None:
-    run("text", 0.9, preset="quick-0a1b2c3d").write(tmp_path / "results" / "records")
-    done = script(tmp_path, "--preset=nonsense")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert {"nonsense:", "lra,", "quick,", "quick-0a1b2c3d"} <= set(done.stderr.split())
-    assert script(tmp_path, "--preset=lra").returncode == 0, "a preset that has no records yet"
-
-
-def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
-    """The kernel refuses to write more than so many bytes into a file, as a full disk does."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{BEGIN}\nold\n{END}\n")
-    for record in five(0.7):
-        record.write(tmp_path / "results" / "records")
-    assert script(tmp_path).returncode == script(tmp_path, "--adopt").returncode == 0
-    run("text", 0.8, seed=1).write(tmp_path / "results" / "records")
-    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
-    for options, limit in (((), 100), (("--adopt",), 100), (("--adopt",), 3000)):
-        done = script(tmp_path, *options, bytes_of_a_file=limit)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-        assert re.search(rf" '{tmp_path}/\S+'$", done.stderr)
-        assert {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
-    nowhere = script(tmp_path, f"--out={readme / 'below'}")
-    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
-
-
-def test_an_adoption_that_was_cut_short_goes_on(tmp_path: Path) -> None:
-    readme, reference = tmp_path / "README.md", tmp_path / "results" / "reference"
-    readme.write_text(f"{BEGIN}\nold\n{END}\n")
-    run("text", 0.7, preset="lra").write(reference)
-    reference.rename(reference.with_name(".reference.old"))
-    (reference.with_name(".reference.new") / "half").mkdir(parents=True)
-    path = run("text", 0.8).write(tmp_path / "results" / "records")
-    content = json.dumps(json.loads(path.read_text()) | {"of_another_version": 1})
-    path.write_text(content)
-    assert script(tmp_path, "--adopt").returncode == 0
-    assert {file.relative_to(reference).parts[0] for file in reference.rglob("*.json")} == {"lra", "quick"}
-    assert run("text", 0.8).path(reference).read_text() == content
-    assert [path.name for path in reference.parent.iterdir() if path.name.startswith(".")] == []
-
-
 def test_no_cell_of_the_csv_is_a_formula() -> None:
     for text, kept in (
         *(("=1+1", "'=1+1"), ("+1+1", "'+1+1"), ("-1+1", "'-1+1"), ("@SUM(A1)", "'@SUM(A1)")),
@@ -488,18 +296,3 @@ def test_no_torch_and_no_slow_import() -> None:
     code = "import sys, wise_lra.results.markdown; print({'torch', 'scipy', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
-
-
-def test_a_thousand_records(tmp_path: Path, record_property: Any) -> None:
-    history = [{"step": step, "train_loss": 0.5, "validation_accuracy": 0.5} for step in range(40)]
-    for backbone in ("vanilla", "fnet", "wise_fixed", "wise_adaptive"):
-        for seed in range(50):
-            for record in five(0.7, backbone=backbone, seed=seed, history=history):
-                path = record.path(tmp_path / "results" / "records")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(record.to_json())
-    start = time.perf_counter()
-    assert script(tmp_path).returncode == 0
-    seconds = time.perf_counter() - start
-    record_property("seconds", round(seconds, 2))
-    assert seconds < 20, "the aim is 2 s; ten times that is not a busy machine but a mistake"
