@@ -20,9 +20,9 @@ from wise_lra.config import compose
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.run import preset_label
+from wise_lra.runs import plan
 from wise_lra.runs.key import variants_on_disk
 from wise_lra.runs.launcher import slots
-from wise_lra.runs.plan import forecast, measured, recorded, summary, table
 from wise_lra.runs.selection import Parser, Selection, jobs, one_of, preset_for
 from wise_lra.runs.status import status_of
 
@@ -40,13 +40,13 @@ def main() -> int:
     option("--records", type=Path, nargs="+", default=RECORDS, help="the first holds those that are done")
     option("overrides", nargs="*", help="settings of every run, as scripts/train.py takes them")
     try:
-        return plan(*parser.select())
+        return show(*parser.select())
     except (ValueError, OSError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
 
 
-def plan(options: argparse.Namespace, selection: Selection) -> int:
+def show(options: argparse.Namespace, selection: Selection) -> int:
     """Print the plan; its runs have the names that overrides give them, and no data are prepared."""
     import torch
 
@@ -69,17 +69,16 @@ def plan(options: argparse.Namespace, selection: Selection) -> int:
     records = [record for folder in options.records for record in read_all(folder, faults)]
     here = device_name(torch.device("cuda", 0) if gpus else torch.device("cpu"))
     device = options.device or here
-    known = {} if options.measure == "1" else recorded(rows, records, device)
+    known = {} if options.measure == "1" else plan.recorded(rows, records, device)
     unknown = {model: cfg for model, cfg in cfgs.items() if model not in known and options.measure != "0"}
     if unknown and device != here:
         raise ValueError(f"device={device!r}: no records of it for all cells, and this one is {here!r}")
     with Console(stderr=True).status(f"measuring {len(unknown)} models, about {options.seconds:.0f} s"):
-        short = measured(unknown, options.seconds)
-    forecasts = forecast(rows, known, short)
-    Console(width=None if sys.stdout.isatty() else 140).print(
-        table(forecasts, f"preset={preset} on {device}")
-    )
-    print(summary(forecasts, len(slots(gpus, options.jobs))))
+        short = plan.measured(unknown, options.seconds)
+    at_a_time = len(slots(gpus, options.jobs))
+    table, sums = plan.plan(rows, known, short, f"preset={preset} on {device}", at_a_time)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    print(sums)
     for line in skipped(faults):
         print(line, file=sys.stderr)
     return 2 if faults else 0

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from wise_lra.config import CONFIGS, ConfigurationError, options, wandb_mode, wandb_project
@@ -29,54 +27,61 @@ from wise_lra.results.atomic import write_text
 from wise_lra.results.reading import one_line
 from wise_lra.runs.space import Space, corners
 
+SEARCHES = [option for option in options("sweep") if option != "product"]
+
 
 def main() -> int:
     """Return 0 when the sweep is created or written, 1 where W&B refuses it, 2 on a bad space or setting."""
-    options_ = parse_options()
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    option = parser.add_argument
+    option("sweep", help=f"a search of configs/sweep: {', '.join(SEARCHES)}")
+    option("overrides", nargs="*", help="settings of every run, or a narrower space, as for scripts/train.py")
+    option("--trials", type=int, default=30, help="runs in all; by default 30")
+    option("--out", type=Path, help="where the YAML goes; by default results/searches/<sweep>.wandb.yaml")
+    option("--project", help="W&B project; by default WANDB_PROJECT, or wise-lra")
+    chosen = parser.parse_args()
     try:
-        space, settings = searched(options_.sweep, options_.overrides)
-        space.check()
-        project, mode = wandb_project(options_.project), wandb_mode()
+        space = searched(chosen.sweep, chosen.overrides)
+        project, mode = wandb_project(chosen.project), wandb_mode()
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sweep = definition(options_.sweep, space, options_.trials or settings["trials"])
-    path = options_.out or Path(f"results/searches/{options_.sweep}.wandb.yaml")
+    sweep = definition(chosen.sweep, space, chosen.trials)
+    path = chosen.out or Path(f"results/searches/{chosen.sweep}.wandb.yaml")
     write_text(path, yaml.safe_dump(sweep, sort_keys=False))
     print(f"written: {path} ({len(space.distributions)} parameters, each value of them checked)")
     if reason := offline_reason(mode):
-        print(
-            f"not created, for W&B is offline: {reason}; create it with: "
-            f"{shlex.join(['wandb', 'sweep', '--project', project, str(path)])}"
-        )
+        create = shlex.join(["wandb", "sweep", "--project", project, str(path)])
+        print(f"not created, for W&B is offline: {reason}; create it with: {create}")
         return 0
     import wandb
 
     try:
         identity = wandb.sweep(sweep, project=project)
-    except Exception as error:  # what W&B raises for want of key, network or right is without limit
+    except Exception as error:  # W&B raises many types for a missing key, network or right
         print(f"error: {one_line(f'{type(error).__name__}: {error}')}", file=sys.stderr)
         return 1
-    print(
-        f"created; run as many agents as there are machines: "
-        f"{shlex.join(['wandb', 'agent', f'{project}/{identity}'])}"
-    )
+    agent = shlex.join(["wandb", "agent", f"{project}/{identity}"])
+    print(f"created; run as many agents as there are machines: {agent}")
     return 0
 
 
-def searched(name: str, overrides: list[str]) -> tuple[Space, dict[str, Any]]:
-    """Return the space of configs/sweep/<name>.yaml and the sweeper's settings. Raises ConfigurationError."""
-    known = [option for option in options("sweep") if option != "product"]
-    if name not in known:
-        raise ConfigurationError(f"sweep={name}: no such search; expected one of {', '.join(known)}")
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = hydra_compose("train", [f"sweep={name}"], return_hydra_config=True)
-    sweeper = config.hydra.sweeper
-    return Space.of(sweeper.params, sweeper.first, [f"sweep={name}", *overrides]), {"trials": sweeper.trials}
+def searched(name: str, overrides: list[str]) -> Space:
+    """Return the checked space of configs/sweep/<name>.yaml. Raises ConfigurationError."""
+    if name not in SEARCHES:
+        raise ConfigurationError(f"sweep={name}: no such search; expected one of {', '.join(SEARCHES)}")
+    content = yaml.safe_load((CONFIGS / "sweep" / f"{name}.yaml").read_text(encoding="utf-8"))
+    sweeper = content["hydra"]["sweeper"]
+    space = Space.of(sweeper["params"], sweeper["first"], [f"sweep={name}", *overrides])
+    space.check()
+    return space
 
 
 def definition(name: str, space: Space, trials: int) -> dict[str, Any]:
     """Return the sweep as W&B reads it: Bayesian, its poor trials ended by Hyperband."""
+    words = ("${env}", "${interpreter}", "${program}", *space.fixed, "test=false", "${args_no_hyphens}")
     return {
         "name": name,
         "program": "scripts/train.py",
@@ -85,12 +90,7 @@ def definition(name: str, space: Space, trials: int) -> dict[str, Any]:
         "run_cap": trials,
         "early_terminate": {"type": "hyperband", "min_iter": 3},
         "parameters": {key: parameter(within) for key, within in space.distributions.items()},
-        "command": [
-            *("${env}", "${interpreter}", "${program}"),
-            *space.fixed,
-            "test=false",
-            "${args_no_hyphens}",
-        ],
+        "command": list(words),
     }
 
 
@@ -100,31 +100,11 @@ def parameter(within: BaseDistribution) -> dict[str, Any]:
         return {"values": list(within.choices)}
     low, high = corners(within)
     whole, log = isinstance(within, IntDistribution), within.log  # type: ignore[attr-defined]
-    words = {
-        (False, False): "uniform",
-        (False, True): "log_uniform_values",
-        (True, True): "q_log_uniform_values",
-    }
-    kind = {"distribution": words[whole, log]} if (whole, log) in words else {}
-    return {"min": low, "max": high} | kind | ({"q": 1} if whole and log else {})
-
-
-def parse_options() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    option = parser.add_argument
-    option("sweep", help="a search of configs/sweep: listops, text, retrieval, image, pathfinder")
-    option(
-        "overrides",
-        nargs="*",
-        help="settings of every run, or a narrower space, as scripts/train.py takes them",
-    )
-    option("--trials", type=int, help="runs in all; by default as the search says")
-    option("--out", type=Path, help="where the YAML goes; by default results/searches/<sweep>.wandb.yaml")
-    option("--project", help="W&B project; by default WANDB_PROJECT, or wise-lra")
-    return parser.parse_args()
+    if whole:
+        more = {"distribution": "q_log_uniform_values", "q": 1} if log else {}
+    else:
+        more = {"distribution": "log_uniform_values" if log else "uniform"}
+    return {"min": low, "max": high, **more}
 
 
 if __name__ == "__main__":

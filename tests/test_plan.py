@@ -11,7 +11,7 @@ from test_results_record import make
 
 from wise_lra.config import compose
 from wise_lra.find_batch import seconds_an_example
-from wise_lra.runs.plan import clock_time, forecast, recorded, seconds_of
+from wise_lra.runs.plan import plan, recorded, seconds_of
 from wise_lra.runs.selection import Selection
 from wise_lra.runs.status import status_of
 
@@ -29,18 +29,26 @@ def test_hours_are_those_of_the_same_preset_model_and_device(tmp_path: Path) -> 
     ]
     for record in records[:2]:
         record.write(tmp_path)
-    table = [status_of(key, tmp_path, tmp_path) for key in selection.keys("quick")]
-    known = recorded(table, records, "here")
+    rows = [status_of(key, tmp_path, tmp_path) for key in selection.keys("quick")]
+    known = recorded(rows, records, "here")
     assert known == {("text", "vanilla", "softmax"): 2700.0}
-    rows = forecast(table, known, {})
-    assert [(row.model[1], row.cells, row.done, row.seconds, row.source) for row in rows] == [
-        ("vanilla", 3, 2, 2700.0, "records"),
-        ("fnet", 3, 0, None, "unknown"),
-    ]
-    rows = forecast(table, known, {("text", "fnet", "none"): 900.0})
-    assert rows[1].source == "measured"
-    assert sum(row.left for row in rows) == 2700 + 3 * 900
-    assert clock_time(rows, 2) == 2700, "one takes vanilla, the other the three of fnet"
+    for short, left, source, sums in (
+        ({}, "?", "unknown", "0.75 device-hours left, 0.75 hours "),
+        (
+            {("text", "fnet", "none"): 900.0},
+            "0.75",
+            "measured",
+            "1.50 device-hours left, 1.00 hours ",
+        ),
+    ):
+        table, line = plan(rows, known, short, "quick", 2)
+        columns = {column.header: list(column.cells) for column in table.columns}
+        assert columns["backbone"] == ["vanilla", "fnet"]
+        assert (columns["jobs"], columns["done"]) == (["3", "3"], ["2", "0"])
+        assert columns["hours each"][0] == columns["hours left"][0] == "0.75"
+        assert (columns["hours left"][1], columns["from"]) == (left, ["records", source])
+        # A seed before the next: fnet 0 and fnet 1 take 0.25 h, then vanilla 2 takes 0.75 h beside fnet 2.
+        assert line.startswith(f"6 jobs, 2 done; {sums}")
 
 
 TINY = ["task=listops", "backbone=fnet", "task.length=64", "model.d_model=16", "model.depth=1", "trainer=cpu"]
@@ -59,7 +67,7 @@ def test_a_short_run_measures_an_example() -> None:
     assert all(0 < seconds < 10 for seconds in pace)
 
 
-def plan(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def planned(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts/plan.py"), *options]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
@@ -69,7 +77,7 @@ def test_a_plan_is_printed_and_nothing_is_spent(tmp_path: Path) -> None:
     make(device="a GPU", seconds=HOUR).write(place)
     before = sorted(tmp_path.rglob("*"))
     options = ["--preset", "quick", "--tasks", "text", "--backbones", "vanilla,fnet", "--seeds", "0..2"]
-    done = plan(
+    done = planned(
         *options, "--records", str(place), "--device", "a GPU", "--measure", "0", "--jobs", "2", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -108,7 +116,7 @@ def test_a_bad_record_is_named_and_the_plan_is_of_the_others(
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(options: list[str], named: str, tmp_path: Path) -> None:
-    done = plan(*options, cwd=tmp_path)
+    done = planned(*options, cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert done.stderr.startswith("error: ")
     assert named in done.stderr
