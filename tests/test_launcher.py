@@ -155,7 +155,9 @@ def test_every_job_is_run_in_order(bench: Bench, capsys: pytest.CaptureFixture[s
     assert "1 of 8 done" in lines[1]
 
 
-def test_failures_are_recorded_and_stop_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_recorded_named_and_stop_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = bench.jobs(("text", "image", "listops"))
     bad = {"text/vanilla/seed0": "fail", "text/fnet/seed0": "kill", "image/vanilla/seed0": "crash"}
     bench.behave(bad | {"image/fnet/seed0": "nothing"})
@@ -168,23 +170,18 @@ def test_failures_are_recorded_and_stop_no_other(bench: Bench, monkeypatch: pyte
     assert [job.status().reason for job in jobs[:4]] == [row.reason for row in rows[:4]]
     assert "error: the loss is nan at step 3" in (jobs[0].folder / "train.log").read_text()
 
-    bench.behave({})
-    assert bench.sweep(jobs, monkeypatch) == 0
-    assert len(bench.starts()) == 6 + 4, "only what failed is run again"
-    assert not list(bench.runs.rglob("failed.json"))
-
-
-def test_a_sweep_names_failures_with_log_and_command(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    jobs = bench.jobs(("text",))
     bench.behave({"text/vanilla/seed0": "fail"})
+    capsys.readouterr()
     assert bench.sweep(jobs, monkeypatch) == 1
+    assert len(bench.starts()) == 6 + 4, "only what failed is run again"
     said = capsys.readouterr().out
-    assert "2 cells: 1 done · 0 running · 1 failed" in said
+    assert "6 cells: 5 done · 0 running · 1 failed" in said
     assert str(jobs[0].folder / "train.log") in said
     (again,) = [line.partition("again:")[2] for line in said.splitlines() if line.startswith("again:")]
     assert shlex.split(again)[2:] == list(jobs[0].overrides)
+    bench.behave({})
+    assert bench.sweep(jobs, monkeypatch) == 0
+    assert not list(bench.runs.rglob("failed.json"))
 
 
 def test_a_job_that_cannot_start_fails_alone(bench: Bench) -> None:

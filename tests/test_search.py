@@ -90,31 +90,22 @@ def test_a_launcher_that_is_not_installed_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_job_is_a_line_of_the_table_and_what_is_done_is_left_alone(
-    folder: Path, tmp_path: Path
+@pytest.mark.parametrize("launcher", ["local", "joblib", "submitit_local"])
+def test_launchers_end_in_the_same_table_and_what_is_done_is_left_alone(
+    folder: Path, tmp_path: Path, launcher: str
 ) -> None:
-    settings = ("recipe.lr=1e30,0.01", "recipe.steps=20")
-    first = swept(folder, tmp_path, *settings)
-    assert first.returncode == 1, first.stderr
-    assert "2 cells: 1 done · 0 running · 1 failed" in first.stdout
-    assert "recipe.lr=1e+30" in first.stdout
-    assert len(list(tmp_path.rglob("failed.json"))) == 1
-    (record,) = read_all(tmp_path / "records")
-    assert record.config["recipe"]["lr"] == 0.01
-
-    again = swept(folder, tmp_path, "recipe.lr=0.01", "recipe.steps=20")
-    assert again.returncode == 0, again.stderr
-    assert "1 of 1 cells have their record; 0 to run" in again.stdout
-    assert read_all(tmp_path / "records") == [record]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_launchers_end_in_the_same_table(folder: Path, tmp_path: Path, launcher: str) -> None:
-    done = swept(folder, tmp_path, f"hydra/launcher={launcher}", "recipe.lr=1e30,0.01", "seed=0,1")
+    settings = (f"hydra/launcher={launcher}", "recipe.steps=20", "seed=0,1")
+    done = swept(folder, tmp_path, *settings, "recipe.lr=1e30,0.01")
     assert done.returncode == 1, done.stderr
     assert "4 cells: 2 done · 0 running · 2 failed" in done.stdout
-    assert len(read_all(tmp_path / "records")) == 2
+    assert "recipe.lr=1e+30" in done.stdout
+    assert len(list(tmp_path.rglob("failed.json"))) == 2
+    records = read_all(tmp_path / "records")
+    assert [(record.seed, record.config["recipe"]["lr"]) for record in records] == [(0, 0.01), (1, 0.01)]
+    again = swept(folder, tmp_path, *settings, "recipe.lr=0.01")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 cells have their record; 0 to run" in again.stdout
+    assert read_all(tmp_path / "records") == records
 
 
 @pytest.mark.parametrize(

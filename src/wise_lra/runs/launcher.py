@@ -23,7 +23,6 @@ from wise_lra.runs.key import RunKey, on_disk
 from wise_lra.runs.status import FAILED, LOG, PROGRESS, Progress, RunStatus, Status, complete_record
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-TAIL = 1 << 16  # bytes at the end of a log in which the reason of a failure is looked for
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,11 @@ class Local(Launcher):
                     env={**os.environ, "PYTHONUNBUFFERED": "1", **self._free[0]},
                     process_group=0,
                 )
-            self._running.append(_Process(job, self._free.pop(0), process, start, time.monotonic()))
-            self.display.started(str(job.key))
         except OSError as error:
             self._end(job, job.ended(1, f"could not start: {error}, in {job.folder}"), 0.0)
+            return
+        self._running.append(_Process(job, self._free.pop(0), process, start, time.monotonic()))
+        self.display.started(str(job.key))
 
     def _collect(self, interrupted: bool = False) -> None:
         """Take the processes that ended; those that were `interrupted` have not failed, however they ended."""
@@ -202,17 +202,13 @@ def reason(ended: _Process, status: int) -> str:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
         return f"killed by {name}" + " (out of memory?)" * (status == -signal.SIGKILL)
     try:
-        with (ended.job.folder / LOG).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(ended.log_start, size - TAIL))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+        text = (ended.job.folder / LOG).read_bytes()[ended.log_start :].decode("utf-8", "replace")
     except OSError:
-        lines = []
-    lines = [line.strip() for line in lines if line.strip()]
-    errors = [text for line in lines if line.startswith("error:") and (text := line[6:].strip())]
-    if errors:
-        return one_line(errors[-1])
-    return one_line(f"exit status {status}{f': {lines[-1]}' if lines else ', and nothing in its log'}")
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    last = lines[-1] if lines else "nothing in its log"
+    return one_line(errors[-1] if errors else f"exit status {status}: {last}")
 
 
 @contextlib.contextmanager
