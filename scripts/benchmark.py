@@ -20,10 +20,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from wise_lra.allocator import keep_freed_memory
 from wise_lra.benchmark import models, page, transforms
 from wise_lra.benchmark.measure import ResultsFile
 from wise_lra.benchmark.targets import targets
+from wise_lra.performance import keep_freed_memory
 
 CASES = {
     "transforms": transforms.cases,

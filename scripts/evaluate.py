@@ -43,25 +43,25 @@ def main() -> int:
 
 def answer(options: argparse.Namespace) -> int:
     """Measure or predict."""
-    from wise_lra import evaluation  # here: torch takes seconds to import
+    from wise_lra import evaluate  # here: torch takes seconds to import
 
-    run = evaluation.load(options.run, options.record)
+    run = evaluate.load(options.run, options.record)
     if options.text is not None:
         run.expects("--text", "text")
         content = sys.stdin.buffer.read() if options.text == "-" else Path(options.text).read_bytes()
-        documents = [evaluation.of_text(content, run.task, options.text)]
+        documents = [evaluate.of_text(content, run.task, options.text)]
     elif options.pair:
         run.expects("--pair", "retrieval")
-        documents = [evaluation.of_text(Path(f).read_bytes(), run.task, f) for f in options.pair]
+        documents = [evaluate.of_text(Path(f).read_bytes(), run.task, f) for f in options.pair]
     elif options.image:
         run.expects("--image", "image", "pathfinder")
-        pixels, note = evaluation.of_image(options.image, run.task)
+        pixels, note = evaluate.of_image(options.image, run.task)
         documents = [pixels]
         if note:
             print(note, file=sys.stderr)
     elif options.listops is not None:
         run.expects("--listops", "listops")
-        tokens, value = evaluation.of_listops(options.listops, run.task)
+        tokens, value = evaluate.of_listops(options.listops, run.task)
         documents = [tokens]
         print(f"true value {value}")
     else:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from wise_lra.data.packed import PackedSplit, verify
-from wise_lra.evaluation import built, restored, untrained
+from wise_lra.evaluate import built, restored, untrained
 from wise_lra.plots.draw import draw_energies, draw_errors, draw_functions, draw_responses, save
 from wise_lra.plots.measure import banks, energies, errors, functions, responses
 from wise_lra.results.reading import one_line, read_json

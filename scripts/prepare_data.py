@@ -35,8 +35,8 @@ def main() -> int:
     try:
         if unknown := [task for task in tasks if task not in TASKS]:
             raise ValueError(f"task {', '.join(unknown)}: unknown, expected some of {', '.join(TASKS)}")
+        from wise_lra.config import preparations
         from wise_lra.devices import visible_gpus
-        from wise_lra.preparation import preparations
 
         preset, why = preset_for(options.preset, [] if options.preset else visible_gpus())
         wanted = preparations(tasks, preset, overrides)

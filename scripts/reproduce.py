@@ -40,8 +40,8 @@ def main() -> int:
         expect_settings(options.overrides)
         for name in known("preset"):
             print(f"PRESET={name:<6} {purpose('preset', name)}", flush=True)
+        from wise_lra.config import preparations
         from wise_lra.devices import visible_gpus  # torch takes seconds to import
-        from wise_lra.preparation import preparations
 
         gpus = visible_gpus()
         preset, _ = preset_for(selection.preset, gpus)

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from test_results_record import changed, make
 
+from wise_lra.build import build_model
 from wise_lra.config import compose
 from wise_lra.data.packed import pack
 from wise_lra.data.task import Example, Task
 from wise_lra.data.text import encode
-from wise_lra.experiment import build_model
+from wise_lra.identity import recorded_config
 from wise_lra.model import parameter_count
 from wise_lra.registry import TASKS
 from wise_lra.results.predictions import PREDICTIONS, Predictions
 from wise_lra.results.record import Record
-from wise_lra.run import recorded_config
 
 EVIL = '<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">'
 METHODS = [

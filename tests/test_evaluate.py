@@ -15,7 +15,7 @@ from test_training import ROOT, folder, train
 from wise_lra.callbacks import TestPredictions
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Batch
-from wise_lra.evaluation import Unanswerable, load
+from wise_lra.evaluate import Unanswerable, load
 from wise_lra.results import predictions
 from wise_lra.results.predictions import Predictions
 

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 from test_results_record import changed, make
 
+from wise_lra.build import build_model
 from wise_lra.config import compose
 from wise_lra.data.packed import pack
 from wise_lra.data.task import Example, Task
-from wise_lra.experiment import build_model
+from wise_lra.identity import recorded_config
 from wise_lra.model import parameter_count
-from wise_lra.run import recorded_config
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["model.d_model=8", "model.depth=1", "model.mlp_dim=8", "heads.qkv_dim=8"]
@@ -225,9 +225,10 @@ def test_a_checkpoint_that_is_missing_or_broken_is_named(tmp_path: Path, ask: As
     best.write_bytes(best.read_bytes()[:200])
     status, _, error = ask(run, "--text", "-")
     assert (status, error.count("\n")) == (2, 1)
-    assert f"{best}: cannot be loaded" in error
+    assert error.startswith(f"error: {best}: ")
     best.unlink()
-    assert "no checkpoint; expected" in ask(run, "--text", "-")[2]
+    status, _, error = ask(run, "--text", "-")
+    assert (status, error) == (2, f"error: {best}: missing\n")
 
 
 def test_help_is_like_the_other_scripts(ask: Asked, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,8 +24,8 @@ from test_training import ROOT, command, folder, lasting, train
 
 from wise_lra import loggers
 from wise_lra.config import compose
+from wise_lra.identity import recorded_config
 from wise_lra.results.record import read_all
-from wise_lra.run import recorded_config
 
 __all__ = ["folder"]
 

@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 from wise_lra.config import compose, options
 from wise_lra.data.packed import PackedSplit, pack
 from wise_lra.data.task import SPLITS, Example
+from wise_lra.identity import Run
 from wise_lra.mixers import FourierMixer
 from wise_lra.model import Block, chunk_mlp, parameter_count, sinusoids
 from wise_lra.registry import TASKS
 from wise_lra.results.columns import BLACK_IS_PADDING
-from wise_lra.run import Run
 
 BACKBONES = ("vanilla", "fnet", "fnet_prenorm", "wise_fixed", "wise_adaptive")
 SMALL = [

@@ -16,11 +16,11 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from wise_lra.build import build_model
 from wise_lra.callbacks import WaveletPictures
 from wise_lra.config import ConfigurationError, compose
-from wise_lra.experiment import build_model
+from wise_lra.identity import recorded_config
 from wise_lra.plots.measure import Bank, banks, energies, errors, functions, responses
-from wise_lra.run import recorded_config
 from wise_lra.wavelets import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
 
 ROOT = Path(__file__).parents[1]

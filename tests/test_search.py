@@ -22,15 +22,15 @@ from wise_lra.config import ConfigurationError, compose, options
 from wise_lra.data import datamodule
 from wise_lra.data.packed import PackedSplit
 from wise_lra.data.task import Task
-from wise_lra.experiment import train, validate
+from wise_lra.identity import preset_label
 from wise_lra.results.record import read_all
-from wise_lra.run import preset_label
 from wise_lra.runs import study as studies
 from wise_lra.runs.job import planned
 from wise_lra.runs.space import Space, corners, holds
 from wise_lra.runs.study import PRUNERS, Reported, open_study, retry_dead_trials, storage_of
 from wise_lra.runs.sweeper import Grid, combinations
 from wise_lra.stopping import GivenUp
+from wise_lra.train import train, validate
 
 __all__ = ["folder"]
 

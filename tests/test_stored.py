@@ -18,8 +18,8 @@ from test_evaluate_questions import run_of
 from test_results_record import make
 
 from wise_lra.config import ConfigurationError, compose, options
-from wise_lra.evaluation import built, load
-from wise_lra.run import recorded_config
+from wise_lra.evaluate import built, load
+from wise_lra.identity import recorded_config
 from wise_lra.stored import stored
 
 ROOT = Path(__file__).parents[1]

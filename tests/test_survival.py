@@ -20,13 +20,13 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from test_data_script import loaded
 from test_loggers import SPACE, mountable
 from test_training import ROOT, SMALL, command, folder, lasting, train, wait_for
 
-from wise_lra import checkpoints, experiment
+from wise_lra import checkpoints, stopping
+from wise_lra import train as module
 from wise_lra.checkpoints import BEST, LAST, PREVIOUS, SafeCheckpoints, newest
-from wise_lra.config import compose
+from wise_lra.config import ConfigurationError, compose
 from wise_lra.results import atomic
 from wise_lra.results.record import read_all
 from wise_lra.stopping import OutOfTime
@@ -100,21 +100,23 @@ def test_a_disk_that_is_full_or_read_only_has_no_room(tmp_path: Path, kind: str)
 def test_what_ends_a_run_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
-    monkeypatch.setattr(experiment, "train", lambda _: (_ for _ in ()).throw(error))
-    outcome = loaded("train").attempt(compose([]))
+    monkeypatch.setattr(module, "train", lambda _: (_ for _ in ()).throw(error))
+    outcome = stopping.outcome(compose([]))
     assert outcome.status == 1
     assert said in outcome.reason
     assert "\n" not in outcome.reason
 
 
 def test_an_error_that_nobody_foresaw_is_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "train", lambda _: (_ for _ in ()).throw(RuntimeError("size mismatch")))
+    monkeypatch.setattr(module, "train", lambda _: (_ for _ in ()).throw(RuntimeError("size mismatch")))
     with pytest.raises(RuntimeError, match="size mismatch"):
-        loaded("train").attempt(compose([]))
+        stopping.outcome(compose([]))
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
-def test_a_signal_ends_a_run_as_ctrl_c_does(
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
+def test_a_signal_ends_a_run_that_can_go_on(
     folder: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
     with subprocess.Popen(
@@ -174,7 +176,7 @@ def trained(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
             monkeypatch.setattr(Scripted, name, value)
         places = [f"data.folder={folder}", f"runs={place / 'runs'}", f"records={place / 'records'}"]
         cfg = compose([*SMALL, *places, *overrides])
-        return lasting(experiment.train(cfg, Scripted))
+        return lasting(module.train(cfg, Scripted))
 
     return run
 
@@ -267,7 +269,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(
         place.mkdir()
         room = {place: 1000}
         monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=room.get(path, 10**9)))
-    with pytest.raises(experiment.Refused, match=rf"^{key}={place}: .*: {place}"):
+    with pytest.raises(ConfigurationError, match=rf"^{key}={place}: .*: {place}"):
         trained(tmp_path, f"{key}={place}")
     assert Scripted.intervals == []
     assert not list(tmp_path.rglob("run.lock"))
@@ -288,7 +290,7 @@ def test_a_disk_without_room_for_the_states_is_named_before_the_first_step(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000))
-    with pytest.raises(experiment.Refused, match=rf"^runs={tmp_path}/runs: "):
+    with pytest.raises(ConfigurationError, match=rf"^runs={tmp_path}/runs: "):
         trained(tmp_path)
     assert Scripted.intervals == []
 
@@ -350,7 +352,7 @@ def test_best_weights_that_get_lost_are_noticed_before_the_test_and_block_nothin
         path.with_name(BEST).write_bytes(path.read_bytes())
 
     monkeypatch.setattr(SafeCheckpoints, "save_checkpoint", save)
-    with pytest.raises(experiment.Refused, match=BEST):
+    with pytest.raises(module.Refused, match=BEST):
         trained(tmp_path)
     assert read_all(tmp_path / "records") == []
     monkeypatch.undo()

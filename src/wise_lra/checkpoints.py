@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 import time
@@ -16,7 +17,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from wise_lra.callbacks import History
-from wise_lra.results.atomic import write_bytes
+from wise_lra.constructors import ConfigurationError
+from wise_lra.identity import Run, recorded_config
+from wise_lra.results.atomic import expect_room, write_bytes, write_text
 from wise_lra.stopping import OutOfTime
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,7 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 Weights = Mapping[str, torch.Tensor]
 
+_STATES = 4 * 3 * 4  # bytes a parameter: four files at most, with weights and two means of gradients, float32
 _KEYS = {"config", "history", "state_dict", "optimizer_states", "lr_schedulers", "loops", "pieces"}
 _ELSEWHERE = ("devices", "micro_batch", "find_batch", "mlp_chunk", "compile", "workers", "progress")
 """Settings of the trainer that may change while a run lasts."""
@@ -45,7 +49,7 @@ class SafeCheckpoints(TorchCheckpointIO):
                 file.write(whole.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            if reason := _loaded(temporary)[1]:
+            if reason := loaded(temporary)[1]:
                 raise OSError(f"read back broken ({reason})")
             if path.name == LAST and path.exists():
                 path.replace(path.with_name(PREVIOUS))
@@ -93,6 +97,34 @@ class Saving(Checkpoint):
             )
 
 
+def resumed(run: Run, model: torch.nn.Module) -> Path | None:
+    """Return the state from which a stopped run of this model resumes, None where it begins.
+
+    Raises ConfigurationError where the disk has no room for the states.
+    """
+    weights = {f"model.{name}": weight for name, weight in model.state_dict().items()}
+    write_text(run.folder / "config.json", json.dumps(recorded_config(run.cfg), indent=1) + "\n")
+    state = begun(run.folder / "checkpoints", run.identity, weights)
+    if state:
+        log.info("%s: goes on from its last validation", run.name)
+    else:
+        expect_folder(
+            f"runs={run.cfg.runs}", run.folder, _STATES * sum(weight.numel() for weight in model.parameters())
+        )
+    return state
+
+
+def expect_folder(setting: str, folder: Path, size: int = 1 << 16) -> None:
+    """Raise ConfigurationError where so many bytes cannot be written."""
+    try:
+        expect_room(folder, size)
+    except OSError as error:
+        why = f"{error.strerror}: {error.filename}"
+        raise ConfigurationError(
+            f"{setting}: {size:,} bytes cannot be written ({why}); expected a folder with room"
+        ) from None
+
+
 def best(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the first point of the best validation accuracy."""
     return max(points, key=lambda point: point["validation_accuracy"])
@@ -104,7 +136,7 @@ def newest(folder: Path) -> Path | None:
         path = folder / name
         if not path.exists():
             continue
-        if not (reason := _loaded(path)[1]):
+        if not (reason := loaded(path)[1]):
             return path
         log.warning("%s: broken (%s); going back to the one before", path, reason)
         path.unlink()
@@ -120,7 +152,7 @@ def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None
     """
     if (state := newest(folder)) is None:
         return None
-    found = _loaded(state)[0]
+    found = loaded(state)[0]
     if not found.keys() >= _KEYS or _lasting(found["config"]) != _lasting(config):
         reason = f"{state}: of another configuration or version"
     elif not _alike(found["state_dict"], weights):
@@ -142,7 +174,7 @@ def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None
 
 def unfit(path: Path, points: Sequence[dict[str, Any]], weights: Weights) -> str:
     """Return why a checkpoint is not that of the best of these validations, or not of such weights; "" if it is."""
-    found, reason = _loaded(path)
+    found, reason = loaded(path)
     if reason:
         return f"{path}: {reason}"
     wanted = list(points[: points.index(best(points)) + 1])
@@ -158,18 +190,28 @@ def forget(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _loaded(path: Path) -> tuple[dict[str, Any], str]:
-    """Return a checkpoint and "", or an empty one and why it cannot be loaded; its checksums are compared."""
-    if not path.exists():
+def loaded(path: Path) -> tuple[dict[str, Any], str]:
+    """Return a checkpoint and "", or an empty one and why it cannot be loaded.
+
+    Anybody may have written it: checksums are compared, and it takes no more memory than its file has bytes.
+    """
+    if not path.is_file():
         return {}, "missing"
     try:
+        size = path.stat().st_size
         with zipfile.ZipFile(path) as parts:  # torch does not look at the sums that it writes
+            if sum(part.file_size for part in parts.infolist()) > size:
+                return {}, "compressed; expected a checkpoint as torch writes it"
             if damaged := parts.testzip():
                 return {}, f"broken at {damaged}"
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a broken file makes pickle and zip raise is without limit
+        if not isinstance(found, dict):
+            return {}, f"holds a {type(found).__name__}"
+        if sum(one.numel() * one.element_size() for one in found.get("state_dict", {}).values()) > size:
+            return {}, "tensors larger than the file"
+    except Exception as error:  # a broken file can make pickle and zip raise anything
         return {}, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    return (found, "") if isinstance(found, dict) else ({}, f"holds a {type(found).__name__}")
+    return found, ""
 
 
 def _alike(weights: Weights, others: Weights) -> bool:

@@ -4,27 +4,22 @@ Types, ranges and sizes are those of the constructors: their signatures are boun
 device "meta", without memory for its weights. Only settings that no constructor takes have their range here.
 """
 
-import difflib
-import inspect
 import re
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from collections.abc import Iterator
+from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from wise_lra.constructors import FACTORIES, ConfigurationError, bind, constructors, expect_node, nodes
 from wise_lra.registry import ATTENTIONS
 
 FREE = ("data.generated", "data.standin")
 """Nodes whose keys depend on the task; the generators check them."""
 
-_FACTORIES = ("mixer", "attention", "bank")  # keys of nodes that the model calls with the sizes it knows
-_GIVEN_LATER = {"d_model", "length", "channels"}  # those sizes
 _SEED = 2**32 - 1  # torch, NumPy and Optuna take no more
 _MANY = 10**9
-_MOST = {"depth": 1024, "level": 64, "features": 2**16}  # of what a constructor makes one by one
 _WEIGHTS = 10**9  # of a model at most: 4 GB, four times that in training
 _SIZES = ("model.d_model", "model.depth", "model.mlp_dim", "heads.qkv_dim", "task.length")
 
@@ -50,8 +45,12 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-class ConfigurationError(ValueError):
-    """A configuration that cannot be run; the message names key, value and expectation."""
+LIGHTNING = ("_target_", "accelerator", "benchmark", "detect_anomaly", "deterministic")
+"""Settings of the trainer that Lightning's Trainer takes as they are; the others are ours."""
+_OURS = (
+    *("devices", "precision", "micro_batch", "find_batch", "mlp_chunk", "compile", "threads", "workers"),
+    *("progress", "max_time"),
+)
 
 
 def check(cfg: DictConfig) -> None:
@@ -66,76 +65,6 @@ def check(cfg: DictConfig) -> None:
         _build(plain)
     except ConfigurationError as error:
         raise ConfigurationError(_with_users_keys(str(error), cfg)) from None
-
-
-def nodes(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (path, node) for every node with `_target_` or `_partial_`."""
-    if isinstance(node, dict) and {"_target_", "_partial_"} & node.keys():
-        yield path, node
-    if isinstance(node, (dict, list)):
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from nodes(value, f"{path}.{key}" if path else str(key))
-
-
-@cache
-def constructors(key: str) -> dict[str, Callable[..., Any]]:
-    """Return what a node at a key of this name may construct, by `_target_`. Nothing else is instantiated."""
-    if key == "task":
-        from wise_lra.data.task import Task
-
-        return {"wise_lra.data.task.Task": Task}
-    if key == "recipe":
-        from wise_lra.recipe import Recipe
-
-        return {"wise_lra.training.Recipe": Recipe}
-    if key == "model":
-        from wise_lra.model import classifier
-
-        return {"wise_lra.model.classifier": classifier}
-    if key in ("mixer", "attention", "bank"):
-        from wise_lra import mixers, wavelets
-
-        room, takes = (wavelets, {"level"}) if key == "bank" else (mixers, {"d_model", "length"})
-        exported = {f"{room.__name__}.{name}": getattr(room, name) for name in room.__all__}
-        kinds = {target: one for target, one in exported.items() if inspect.isclass(one)}
-        return {
-            target: one for target, one in kinds.items() if takes <= inspect.signature(one).parameters.keys()
-        }
-    return {}
-
-
-def bind(path: str, node: dict[str, Any]) -> None:
-    """Check a node against the constructors that its key allows, and against the signature of the one it names."""
-    key = path.rpartition(".")[2]
-    target, allowed = node.get("_target_"), constructors(key)
-    if not isinstance(target, str) or target not in allowed:
-        expected = f"one of {', '.join(allowed)}" if allowed else "a plain value"
-        word = "_target_" if "_target_" in node else "_partial_"
-        raise ConfigurationError(f"{path}.{word}={node[word]}: expected {expected}")
-    partial = node.get("_partial_", False)
-    if partial is not (key in _FACTORIES):
-        raise ConfigurationError(f"{path}._partial_={partial}: expected {str(key in _FACTORIES).lower()}")
-    accepted, types = inspect.signature(allowed[target]).parameters, _types(allowed[target])
-    for name, value in node.items():
-        if name in ("_target_", "_partial_"):
-            continue
-        where = f"{path}.{name}"
-        if name not in accepted:
-            near = difflib.get_close_matches(name, accepted, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(accepted)}"
-            raise ConfigurationError(
-                f"{where}={value}: {target.rpartition('.')[2]} takes no such argument; {hint}"
-            )
-        if name in _FACTORIES:
-            expect_node(where, value)
-        elif expected := _mismatch(types[name], value):
-            raise ConfigurationError(f"{where}={value}: expected {expected}")
-        elif isinstance(value, int) and value > (most := _MOST.get(name, 2**31 - 1)):
-            raise ConfigurationError(f"{where}={value}: expected at most {most}")
-    for name, parameter in accepted.items():
-        needed = parameter.default is parameter.empty and not (partial and name in _GIVEN_LATER)
-        if needed and name not in node:
-            raise ConfigurationError(f"{path}.{name}: missing; {target.rpartition('.')[2]} needs it")
 
 
 def at(cfg: dict[str, Any], key: str) -> Any:
@@ -155,26 +84,6 @@ def expect_whole(key: str, value: Any, least: int, most: int, null: bool = False
         )
 
 
-@cache
-def _types(constructor: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
-
-
-def _mismatch(annotation: Any, value: Any) -> str:
-    """Return what an annotation of plain types or of literals expects where `value` is not it, else ""."""
-    if get_origin(annotation) is Literal:
-        choices = get_args(annotation)
-        return "" if value in choices else f"one of {', '.join(map(str, choices))}"
-    names = {int: "int", float: "float", str: "str", bool: "bool", type(None): "null"}
-    plain = [one for one in get_args(annotation) or (annotation,) if one in names]
-    fits = any(
-        isinstance(value, (int, float) if one is float else one)
-        and (one is bool or not isinstance(value, bool))
-        for one in plain
-    )
-    return "" if fits else " or ".join(names[one] for one in plain)
-
-
 def _check_attention(cfg: dict[str, Any]) -> None:
     """Check that a backbone that holds an attention is given one, and that another is not."""
     attention, backbone, mixer = cfg["attention"], cfg["backbone"]["name"], cfg["backbone"]["mixer"]
@@ -187,7 +96,8 @@ def _check_attention(cfg: dict[str, Any]) -> None:
 
 def _check_settings(cfg: dict[str, Any]) -> None:
     """Check the settings that no constructor takes."""
-    for key, value in _numbers({name: node for name, node in cfg.items() if name != "data"}):
+    first = {name: node for name, node in cfg.items() if name not in ("data", "callbacks")}
+    for key, value in _numbers(first | {"callbacks": cfg["callbacks"] or {}}):  # these copy other settings
         if not 0 <= value <= 1e38:
             raise ConfigurationError(f"{key}={value}: expected a number, 0 to 1e38")
     found = {key: at(cfg, key) for key in (*WHOLE, *WHOLE_OR_NULL, *_CHOICES)}
@@ -206,11 +116,18 @@ def _check_settings(cfg: dict[str, Any]) -> None:
     limit = cfg["preset"]["parameter_limit"]
     if limit is not None and not (isinstance(limit, (int, float)) and limit > 0):
         raise ConfigurationError(f"preset.parameter_limit={limit}: expected a number above 0, or null")
+    for group in ("trainer", "logger"):
+        expect_node(group, cfg[group])
+    for name, node in (cfg["callbacks"] or {}).items():
+        expect_node(f"callbacks.{name}", node)
     _check_trainer(cfg["trainer"], cfg["recipe"].get("batch_size"))
 
 
 def _check_trainer(trainer: dict[str, Any], batch_size: Any) -> None:
     devices, limit = trainer["devices"], trainer["max_time"]
+    if unknown := sorted(trainer.keys() - {*LIGHTNING, *_OURS}):
+        key, known = unknown[0], ", ".join((*LIGHTNING[1:], *_OURS))
+        raise ConfigurationError(f"trainer.{key}={trainer[key]}: expected one of {known}")
     if devices != "all":
         expect_whole("trainer.devices", devices, 1, 1024)
         if isinstance(batch_size, int) and 1 <= batch_size < devices:
@@ -271,11 +188,11 @@ def _with_users_keys(message: str, cfg: DictConfig) -> str:
     The node of the constructor takes its arguments from other keys, as `heads: ${heads.number}`.
     """
     for path, node in nodes(OmegaConf.to_container(cfg)):
-        for name in [name for name in node if name not in ("_target_", "_partial_", *_FACTORIES)]:
+        for name in [name for name in node if name not in ("_target_", "_partial_", *FACTORIES)]:
             key, value = f"{path}.{name}", OmegaConf.select(cfg, f"{path}.{name}")
             source = re.fullmatch(r"\$\{([\w.]+)\}", str(node[name]))
             users = f"{source[1] if source else key}={value}".replace("\\", r"\\")
-            names = [key, name] if path.rpartition(".")[2] in _FACTORIES else [key]
+            names = [key, name] if path.rpartition(".")[2] in FACTORIES else [key]
             for said in (f"{one}={text}" for one in names for text in (repr(value), value)):
                 message = re.sub(rf"(?<![\w.]){re.escape(said)}(?!\w)", users, message)
     return message
@@ -283,9 +200,3 @@ def _with_users_keys(message: str, cfg: DictConfig) -> str:
 
 def _values(part: Any) -> int:
     return sum(value.numel() for value in (*part.parameters(), *part.buffers()))
-
-
-def expect_node(path: str, node: Any) -> None:
-    """Raise ConfigurationError where a node names no constructor."""
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise ConfigurationError(f"{path}={node}: expected a node with _target_")

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +14,14 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from wise_lra import checks
-from wise_lra.checks import FREE, ConfigurationError
+from wise_lra.checks import FREE
+from wise_lra.constructors import ConfigurationError
+from wise_lra.data.sources import allowed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -29,7 +32,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises ConfigurationError, with one message for the user, on an unknown key or option, a missing or mistyped
     argument, and sizes that do not fit together.
     """
-    cfg = _composed(overrides)
+    cfg = composed(overrides)
     check(cfg)
     return cfg
 
@@ -89,13 +92,40 @@ def wandb_mode(said: str = "auto") -> str:
     return known.get(mode, mode)
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """Return a configuration as Hydra composes it, not checked. Raises ConfigurationError where Hydra cannot."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
             return hydra_compose("train", overrides=opened(overrides))
         except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
-            raise ConfigurationError(_explained(str(error), overrides)) from None
+            raise ConfigurationError(explained(error, overrides)) from None
+
+
+def preparation(cfg: DictConfig) -> dict[str, Any]:
+    """Return the keyword arguments of `prepare` for a run."""
+    data = plain_dict(cfg)["data"]
+    same = {key: data[key] for key in ("source", "protocol", "generated", "standin", "seed")}
+    places = {key: Path(data[key]) if data[key] else None for key in ("root", "archives", "release")}
+    return {"task": instantiate(cfg.task), **same, **places}
+
+
+def preparations(
+    tasks: Iterable[str], preset: str, overrides: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Return the keyword arguments of `prepare` for each of these tasks and a preset.
+
+    Raises ConfigurationError on an unknown task, preset or override, and on a source that some of them do not have.
+    """
+    found = {task: preparation(compose([f"task={task}", f"preset={preset}", *overrides])) for task in tasks}
+    if lacking := [task for task, asked in found.items() if asked["source"] not in allowed(task)]:
+        kept = ",".join(task for task in found if task not in lacking)
+        raise ConfigurationError(
+            f"data.source={found[lacking[0]]['source']}: {', '.join(lacking)} cannot be generated; "
+            + (f"leave them out (TASKS={kept}), or " if kept else "")
+            + f"take another of {', '.join(allowed(lacking[0]))}"
+        )
+    return found
 
 
 def opened(overrides: Sequence[str]) -> list[str]:
@@ -151,11 +181,12 @@ def _check_experiments(value: str) -> None:
                 raise ConfigurationError(f"{file}: {call[0]}...}}: expected plain values")
 
 
-def _explained(message: str, overrides: Sequence[str]) -> str:
-    """Turn Hydra's message into one line that names key, value and what was expected."""
+def explained(error: Exception, overrides: Sequence[str]) -> str:
+    """Return an error of Hydra's as one line that names key, value and what was expected."""
+    message = str(error)
     if unknown := re.search(r"Could not override '([^'@]+)", message):
         key = unknown[1]
-        known = _keys(plain_dict(hydra_compose("train"), resolve=False))
+        known = _keys(plain_dict(_defaults(), resolve=False))
         parent = key.rpartition(".")[0]
         near = difflib.get_close_matches(key, [*known, *_groups()], n=1, cutoff=0.6)
         siblings = [name for name in known if name.rpartition(".")[0] == parent and "_target_" not in name]
@@ -170,6 +201,12 @@ def _explained(message: str, overrides: Sequence[str]) -> str:
             return f"recipe={group.removeprefix('recipe/')}/{option}: no such file in configs/recipe"
         return f"{group}={option}: no such option; expected one of {', '.join(options(group))}"
     return " ".join(message.split())
+
+
+def _defaults() -> DictConfig:
+    if GlobalHydra.instance().is_initialized():
+        return hydra_compose("train")
+    return composed([])
 
 
 def _given(key: str, overrides: Sequence[str]) -> str:

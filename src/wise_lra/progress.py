@@ -1,8 +1,10 @@
 """The progress of a run: a bar or lines on the terminal, and a file that the display of a grid reads."""
 
 import json
+import logging
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,21 @@ class Progress(Callback):
             self._shown = time_now
             line = f"{_name(trainer)}  step {step:,}/{steps:,}  {_numbers(state)}"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def quiet() -> None:
+    """Silence what Lightning says of every run and nobody can act on."""
+    for name in ("pytorch_lightning.utilities", "lightning_fabric.utilities"):
+        logging.getLogger(f"{name}.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
+        ".*exists and is not empty.*",  # the folder of a resumed run's curves
+        ".*GPU available but not used.*",  # trainer=cpu was asked for
+        ".*LeafSpec.*",  # Lightning's own use of torch's pytree
+        ".*`srun` command is available.*",  # a run begun by hand on a machine of a cluster
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _name(trainer: Trainer) -> str:

@@ -1,4 +1,4 @@
-"""How a process is stopped by a signal or its time limit, so that it can go on later. Imports nothing large."""
+"""How a run ends: by a signal, its time limit or an error, as exit status and one line. Imports nothing large."""
 
 import os
 import signal
@@ -6,7 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from wise_lra.runs.job import Outcome
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -61,6 +66,78 @@ def interruptible() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def outcome(cfg: "DictConfig") -> "Outcome":
+    """Check a configuration and train its run, print what was measured, return exit status and reason.
+
+    0 when the record is written or a search gave the trial up, 1 on a failed run, 2 on a bad configuration. A run
+    that can go on: 75 at its time limit, 130 on Ctrl-C, 143 on SIGTERM, 138 on SIGUSR1. What is no known kind of
+    failure is raised.
+    """
+    from wise_lra.config import ConfigurationError, check
+    from wise_lra.results.reading import one_line
+    from wise_lra.runs.job import OUT_OF_TIME, Outcome
+
+    try:
+        check(cfg)
+    except ConfigurationError as error:
+        return Outcome(2, one_line(error))
+    from hydra.errors import InstantiationException  # here, for torch and Lightning take seconds to import
+    from pytorch_lightning.utilities.memory import is_oom_error
+
+    from wise_lra import train
+    from wise_lra.runs.lock import AlreadyRunning
+    from wise_lra.training import Diverged
+
+    came: list[int] = []
+    try:
+        with interruptible() as came:
+            if cfg.test and not cfg.get("trial"):
+                record = train.train(cfg)
+                accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]
+                print(
+                    f"{record.label} {record.backbone} {record.attention} seed {record.seed}: test accuracy "
+                    f"{100 * accuracy:.2f} % of {record.metrics['test_examples']:,} (majority class "
+                    f"{100 * floor:.2f} %), {record.parameters:,} parameters, {record.seconds['total']:.0f} s"
+                )
+            else:
+                accuracy = _validated(cfg)
+                print(
+                    f"validation accuracy {100 * accuracy:.2f} %; the test set was not read, no record is written"
+                )
+            return Outcome(0)
+    except GivenUp as error:
+        return Outcome(0, str(error))
+    except KeyboardInterrupt:
+        status = 128 + came[0] if came else 130
+        return Outcome(status, "stopped; the same command goes on from the last validation")
+    except OutOfTime as error:
+        return Outcome(OUT_OF_TIME, str(error))
+    except (train.Refused, AlreadyRunning, Diverged, ValueError, InstantiationException) as error:
+        return Outcome(1, one_line(error))
+    except OSError as error:  # a full disk names no file
+        unnamed = error.errno is not None and error.filename is None
+        return Outcome(1, one_line(error) + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not is_oom_error(error):
+            raise
+        less = "recipe.batch_size, trainer.micro_batch, trainer.mlp_chunk, model.d_model or task.length"
+        return Outcome(1, f"memory does not suffice ({one_line(error)}): lower {less}")
+
+
+def _validated(cfg: "DictConfig") -> float:
+    """Return the best validation accuracy of a run, and report it to the search that the run is a trial of."""
+    from wise_lra.train import validate
+
+    if not (trial := cfg.get("trial")):
+        return validate(cfg)
+    from wise_lra.runs.study import Reported
+
+    reported = Reported(trial)
+    accuracy = validate(cfg, [reported])
+    reported.finish(accuracy)
+    return accuracy
 
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> dict[signal.Signals, Any]:

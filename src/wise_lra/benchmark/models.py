@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from torch.nn.functional import cross_entropy
 from torch.utils.benchmark import timer
 
-from wise_lra import experiment
+from wise_lra import train
+from wise_lra.build import build_model
 from wise_lra.config import compose, options
 from wise_lra.data import listops, pathfinder
-from wise_lra.experiment import build_model
 from wise_lra.training import Recipe, Training
 
 from . import transforms
@@ -174,7 +174,7 @@ def _run(task: str, backbone: str, seconds: float) -> dict[str, Measured]:
         )
         cfg = compose(list(overrides))
         cfg.recipe.steps = 2 * cfg.recipe.validate_every
-        experiment.train(cfg, partial(Timed, samples=samples))
+        train.train(cfg, partial(Timed, samples=samples))
     return {name: {"samples": found} for name, found in samples.items()}
 
 

@@ -121,7 +121,7 @@ def wavelets(run: Run, title: str, anchor: str) -> list[tuple[int, list[Chart]]]
     Where channels have filters of their own, the line is their median and the band holds 80 % of them. Raises
     ValueError where configuration or checkpoint cannot be used.
     """
-    from wise_lra.evaluation import of_record, untrained  # here, because they import torch
+    from wise_lra.evaluate import of_record, untrained  # here, because they import torch
     from wise_lra.plots.measure import banks, functions, responses
 
     assert run.folder is not None

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from wise_lra.bars import bars
 from wise_lra.config import CONFIGS, ConfigurationError, compose, plain_dict
-from wise_lra.run import Run
+from wise_lra.identity import Run
 from wise_lra.runs.key import RunKey
 from wise_lra.runs.lock import holder
 from wise_lra.runs.status import RunStatus, Status, complete_record, record_failure, status_of
@@ -137,12 +137,9 @@ def _checked(overrides: Sequence[str], here: bool) -> DictConfig:
     """Return the configuration of a job. Raises ConfigurationError, also for devices that are not here."""
     cfg = compose(overrides)
     if here and (cfg.trainer.devices != 1 or cfg.trainer.accelerator == "gpu"):
-        from wise_lra.experiment import Refused, on_devices  # Lightning takes seconds to import
+        from wise_lra.devices import on_devices  # torch takes a second to import
 
-        try:
-            on_devices(cfg)
-        except Refused as error:
-            raise ConfigurationError(str(error)) from None
+        on_devices(cfg)
     return cfg
 
 
@@ -152,9 +149,9 @@ def _prepared(facts: str) -> tuple[Path, dict[str, Any]] | str:
 
     `facts` is what a configuration says of task and data, as JSON.
     """
+    from wise_lra.config import preparation
     from wise_lra.data.packed import read_manifest  # torch takes seconds to import
     from wise_lra.data.prepare import prepare
-    from wise_lra.preparation import preparation
 
     cfg = OmegaConf.create(json.loads(facts))
     try:

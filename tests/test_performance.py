@@ -1,6 +1,5 @@
-"""Oracle: the model that is not compiled."""
+"""Oracle: the model that is not compiled; page faults, which Linux counts for a process, so nothing is timed."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,28 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from test_training import SMALL, folder, train
 from torch import Tensor, nn
 
-from wise_lra.compilation import compile_in_place
+from wise_lra.build import build_model
 from wise_lra.config import compose
-from wise_lra.experiment import build_model
+from wise_lra.performance import compile_in_place, keep_freed_memory
 from wise_lra.results.record import read_all
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
-SMALL = [
-    *("task=listops", "logger=csv", "trainer=cpu", "trainer.threads=1", "task.length=32", "data.buckets=1"),
-    *("model.d_model=16", "model.depth=1", "model.mlp_dim=16", "heads.number=2", "heads.qkv_dim=16"),
-    *(
-        "wavelet.taps=4",
-        "wavelet.name=db2",
-        "recipe.steps=6",
-        "recipe.validate_every=3",
-        "recipe.batch_size=8",
-    ),
-    *("data.generated.train=64", "data.generated.validation=16", "data.generated.test=16"),
-    *("data.generated.min_length=4", "data.generated.max_length=32", "data.validation_examples=16"),
-    *("data.test_examples=16", "trainer.compile=true"),
-]
+__all__ = ["folder"]
 
 
 class Doubling(nn.Module):
@@ -42,7 +28,7 @@ class Doubling(nn.Module):
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name == "wise_lra.compilation"]
+    return [record.message for record in caplog.records if record.name == "wise_lra.performance"]
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # PyTorch's own, at the import
@@ -74,7 +60,7 @@ def test_a_compiled_model_gives_the_same_logits_and_gradients(
     backbone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch._dynamo.reset()
-    model = build_model(compose([*SMALL, f"backbone={backbone}"])).train()
+    model = build_model(compose([*SMALL, "trainer=cpu", "wavelet.name=db2", f"backbone={backbone}"])).train()
     tokens = torch.randint(1, 16, (4, 32))
     mask = torch.arange(32) < torch.tensor([[32], [20], [9], [31]])
 
@@ -90,11 +76,50 @@ def test_a_compiled_model_gives_the_same_logits_and_gradients(
 
 
 @pytest.mark.slow
-def test_a_run_without_a_compiler_says_so_once_and_is_trained(tmp_path: Path) -> None:
-    places = [f"{name}={tmp_path}/{name}" for name in ("data.root", "runs", "records")]
-    nowhere = {"CXX": "/nowhere", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, str(SCRIPT), *SMALL, "backbone=wise_fixed", *places]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | nowhere)
+def test_a_run_without_a_compiler_says_so_once_and_is_trained(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    done = train(
+        folder, tmp_path, "trainer.compile=true", "backbone=wise_fixed", "wavelet.name=db2", "recipe.steps=6"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("trainer.compile=true: not compiled") == 1
     assert len(read_all(tmp_path / "records")) == 1
+
+
+FAULTS = """
+import resource, sys
+import torch
+from wise_lra.performance import keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for _ in range(60):  # glibc fills holes that are left between small blocks once there are enough of them
+    torch.ones(16 << 20)  # 64 MB
+before = faults()
+for _ in range(5):
+    torch.ones(16 << 20)
+print(faults() - before)
+"""
+
+
+def faults(how: str) -> int:
+    done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator takes the order, and Linux counts")
+def test_a_large_tensor_takes_the_pages_of_the_one_before() -> None:
+    """16,384 pages a tensor, or a 512th of it where the kernel gives large ones."""
+    assert faults("keep") <= 5
+    assert faults("leave") >= 5 * 32
+
+
+def test_an_allocator_that_takes_no_order_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wise_lra.performance._libc", lambda: None)
+    assert not keep_freed_memory()

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from test_training import folder, recipe, train
+from test_training import command, folder, recipe
 from torch import nn
 from torch.utils.data import DataLoader
 
 from wise_lra.callbacks import GradientNorms, gradient_norms
+from wise_lra.config import compose
 from wise_lra.data.task import Batch
+from wise_lra.train import train
 from wise_lra.training import Training
 
 __all__ = ["folder"]
@@ -81,8 +83,7 @@ def test_a_run_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
 
 
 def test_a_run_logs_them_with_its_loss(folder: Path, tmp_path: Path) -> None:
-    done = train(folder, tmp_path)
-    assert done.returncode == 0, done.stderr
+    train(compose(command(folder, tmp_path)[2:]))
     (log,) = tmp_path.rglob("metrics.csv")
     rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines()))
     parts = ["embedding", "layer1", "norm", "head"]

@@ -1,10 +1,9 @@
-"""The second composition root: a recorded run put together again, measured anew or asked something.
+"""A recorded run restored from its record and checkpoint: its accuracy measured again, or a new input classified.
 
 Record, configuration and checkpoint may be anybody's: a model is built from nothing but `stored.stored`.
 """
 
 import warnings
-import zipfile
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
-from wise_lra.checkpoints import BEST
+from wise_lra.checkpoints import BEST, loaded
 from wise_lra.data import image, listops, look, retrieval, text
 from wise_lra.data.datamodule import DataModule
 from wise_lra.data.samplers import Buckets
@@ -31,11 +30,11 @@ _PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # what Pillow 
 
 
 class Unanswerable(ValueError):
-    """A run that cannot be put together again, or a question that its task cannot take."""
+    """A run that cannot be restored, or an input that its task does not take."""
 
 
 @dataclass(frozen=True)
-class Finished:
+class RecordedRun:
     """A recorded run and its best weights, on the processor. `config` is that of the record, checked."""
 
     record: Record
@@ -116,12 +115,12 @@ class Finished:
         return found
 
 
-def load(run: Path, record: Path | None = None) -> Finished:
+def load(run: Path, record: Path | None = None) -> RecordedRun:
     """Return the run of a run folder or of a record; records/ and runs/ lie side by side, unless `record` is named.
 
     Raises OSError, and ValueError where record, configuration or checkpoint are missing, broken or do not fit.
     """
-    own, folder = (record, run) if record else _places(run)
+    own, folder = (record, run) if record else _paths(run)
     if not own.is_file():
         raise Unanswerable(
             f"{run}: no record at {own}; a run's folder is evaluated with the record that the run wrote, "
@@ -130,16 +129,18 @@ def load(run: Path, record: Path | None = None) -> Finished:
     return of_record(records.read(own), own, folder)
 
 
-def of_record(record: Record, file: Path, folder: Path) -> Finished:
+def of_record(record: Record, file: Path, folder: Path) -> RecordedRun:
     """Return the run of a record, which was read from `file`, and of a run folder. Raises what `load` raises."""
     config = stored(record.config, file)
     task = built(config, "task")
     if (classes := len(look.class_names(task, record.variant))) != task.classes:
         raise Unanswerable(f"{file}: task.classes={task.classes}: expected {classes} of {task.name}")
-    return Finished(record, config, task, restored(config, folder / "checkpoints" / BEST, record.parameters))
+    return RecordedRun(
+        record, config, task, restored(config, folder / "checkpoints" / BEST, record.parameters)
+    )
 
 
-def _places(run: Path) -> tuple[Path, Path]:
+def _paths(run: Path) -> tuple[Path, Path]:
     """Return where the record and the folder of a run are, one of which is named."""
     try:
         path = run.resolve()
@@ -176,23 +177,11 @@ def restored(config: DictConfig, checkpoint: Path, parameters: int | None = None
     Shapes are compared before anything of their size is made; `parameters` is the number that the record has.
     Raises Unanswerable where they differ or the checkpoint cannot be loaded.
     """
-    if not checkpoint.is_file():
-        raise Unanswerable(f"{checkpoint.parents[1]}: no checkpoint; expected {checkpoint}")
-    try:
-        size = checkpoint.stat().st_size
-        with zipfile.ZipFile(checkpoint) as archive:
-            if sum(member.file_size for member in archive.infolist()) > size:
-                raise ValueError("compressed; expected a checkpoint as torch writes it")
-            if damaged := archive.testzip():
-                raise ValueError(f"damaged at {damaged}")
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-        state = {key.removeprefix("model."): value for key, value in state.items()}
-        has = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in state.items()}
-        if sum(value.numel() * value.element_size() for value in state.values()) > size:
-            raise ValueError("tensors larger than the file")
-    except Exception as error:  # what a broken file makes pickle and zip raise is without limit
-        reason = str(error).partition("\n")[0]
-        raise Unanswerable(f"{checkpoint}: cannot be loaded: {reason or type(error).__name__}") from None
+    found, reason = loaded(checkpoint)
+    if reason or "state_dict" not in found:
+        raise Unanswerable(f"{checkpoint}: {reason or 'no state_dict in it'}")
+    state = {key.removeprefix("model."): value for key, value in found["state_dict"].items()}
+    has = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in state.items()}
     if (depth := config.model.depth) > len(state):  # before so many blocks are made
         raise Unanswerable(f"{checkpoint}: {len(state)} tensors, fewer than model.depth={depth} needs")
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""A run: a cell of the grid with its seed. What it is called, where it lives, and what decides its result."""
+"""The identity of a run: its key, folder and record; the settings that are recorded, or decide its result."""
 
 import hashlib
 import json
@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from wise_lra.config import compose, plain_dict
+from wise_lra.config import ConfigurationError, composed, plain_dict, preparation
 from wise_lra.results.columns import BLACK_IS_PADDING
 from wise_lra.runs.key import RunKey
 
@@ -23,7 +24,7 @@ _SCIENCE_DATA = (
     "test_examples",
     "buckets",
 )
-_MACHINE = ("records", "runs", "overwrite", "logger", "cluster", "test", "trial")
+_MACHINE = ("records", "runs", "overwrite", "callbacks", "logger", "cluster", "test", "trial")
 _CHOICES = {
     "preset": "preset.name",
     "task": "task.name",
@@ -53,7 +54,7 @@ class Run:
 
     @cached_property
     def key(self) -> RunKey:
-        """Which run it is, found once: the preset's label takes a second configuration."""
+        """Which run it is; found once, for the preset's label takes a second composition."""
         cfg = self.cfg
         return RunKey(
             preset=preset_label(cfg),
@@ -102,12 +103,34 @@ class Run:
         }
 
 
+def open_run(cfg: DictConfig) -> Run:
+    """Find or make the data of a run, and hash them. Raises ConfigurationError, and what the data room raises."""
+    from wise_lra.data.packed import verify  # here: torch takes a second to import
+    from wise_lra.data.prepare import prepare
+
+    if not cfg.data.folder:
+        prepared = prepare(**preparation(cfg))
+        return Run(cfg, prepared.folder, prepared.manifest)
+    try:
+        manifest = verify(Path(cfg.data.folder), instantiate(cfg.task))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"data.folder={cfg.data.folder}: no prepared data there; `make data` makes some"
+        ) from None
+    if cfg.task.name == "text" and manifest["protocol"] != cfg.data.protocol:
+        raise ConfigurationError(
+            f"data.folder={cfg.data.folder}: validates by {manifest['protocol']}, "
+            f"expected data.protocol={cfg.data.protocol}"
+        )
+    return Run(cfg, Path(cfg.data.folder), manifest)
+
+
 def preset_label(cfg: DictConfig) -> str:
     """Return the preset's name, or name and hash where a setting that matters is not the preset's own.
 
     So a changed run never takes the place of a true one, nor a place in its column.
     """
-    own = compose([f"{group}={OmegaConf.select(cfg, key)}" for group, key in _CHOICES.items()])
+    own = composed([f"{group}={OmegaConf.select(cfg, key)}" for group, key in _CHOICES.items()])
     if _science(cfg) == _science(own):
         return str(cfg.preset.name)
     digest = hashlib.sha256(json.dumps(_science(cfg), sort_keys=True).encode()).hexdigest()
@@ -119,7 +142,7 @@ def recorded_config(cfg: DictConfig) -> dict[str, Any]:
     plain = plain_dict(cfg)
     data = {key: plain["data"][key] for key in ("source", *_SCIENCE_DATA)}
     kept = {key: value for key, value in plain.items() if key not in _MACHINE}
-    trainer = {key: value for key, value in plain["trainer"].items() if key != "max_time"}
+    trainer = {key: value for key, value in plain["trainer"].items() if key not in ("_target_", "max_time")}
     return kept | {"data": data, "trainer": trainer}
 
 
