@@ -1,7 +1,4 @@
-"""How long work shows: bars with rate and time left on a terminal, elsewhere a line now and then.
-
-Whoever does the work calls a function with what is being done, how much of it is done, and of how much.
-"""
+"""Progress of data preparation: bars with rate and time left on a terminal, elsewhere a line now and then."""
 
 import logging
 import time
@@ -22,7 +19,10 @@ Tell = Callable[[str, int, int | None], None]
 
 @contextmanager
 def bars(console: Console) -> Iterator[Tell]:
-    """Yield the function to tell progress; what the project logs meanwhile goes through the same console."""
+    """Yield a function that takes what is being done, how much is done, and of how much (None: not known).
+
+    What the project logs meanwhile goes through the same console.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Checkpoints that outlive their writer: written aside, read back, renamed; the one before is kept until then."""
+"""Checkpoints: written under a temporary name, read back, renamed; a stopped run resumes from the newest one."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ _ELSEWHERE = ("devices", "micro_batch", "find_batch", "mlp_chunk", "compile", "w
 
 
 class SafeCheckpoints(TorchCheckpointIO):
-    """Lightning's writer, which neither syncs nor reads back, with both, and with the last two states kept."""
+    """Lightning's checkpoint writer, with a sync to disk and a read-back, and with the last two states kept."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint under its name once it is whole. Raises OSError, the earlier ones untouched."""
@@ -131,7 +131,7 @@ def best(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def newest(folder: Path) -> Path | None:
-    """Return the newest state that can be loaded, None if there is none; a broken one is warned of and removed."""
+    """Return the newest state that can be loaded, None if there is none; a broken one is removed with a warning."""
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.exists():
@@ -144,11 +144,11 @@ def newest(folder: Path) -> Path | None:
 
 
 def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None:
-    """Return the state in `folder` that a run of this configuration goes on from, None if it begins.
+    """Return the state in `folder` from which a run of this configuration resumes, None where it begins again.
 
-    It begins where no state can be loaded, where the state is of another configuration or version, where its
-    weights have other names or shapes than `weights`, and where best.ckpt is not the best of the state's history
-    and no state is. The reason is logged, and the states are removed.
+    It begins again where no state can be loaded, the state is of another configuration or version, its weights have
+    other names or shapes than `weights`, or neither best.ckpt nor a state is the best of the state's history. The
+    reason is logged, and the states are removed.
     """
     if (state := newest(folder)) is None:
         return None
@@ -173,7 +173,7 @@ def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None
 
 
 def unfit(path: Path, points: Sequence[dict[str, Any]], weights: Weights) -> str:
-    """Return why a checkpoint is not that of the best of these validations, or not of such weights; "" if it is."""
+    """Return why a checkpoint is not of the best of these validations or has other weights; "" if it is right."""
     found, reason = loaded(path)
     if reason:
         return f"{path}: {reason}"

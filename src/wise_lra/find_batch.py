@@ -1,4 +1,4 @@
-"""Training steps on made-up batches, thrown away again: what fits into memory, and how long an example takes."""
+"""Training steps on batches of zeros: the largest micro-batch that fits into memory, the seconds of an example."""
 
 import logging
 import multiprocessing
@@ -55,10 +55,10 @@ class DryRun:
 
 
 def largest(cfg: DictConfig, share: int, mixed: bool) -> int:
-    """Return the largest number of examples, `share` halved as often as need be, that a training step fits.
+    """Return the largest number of examples of a training step that fit: `share`, halved until it fits.
 
-    Each number is tried in a process of its own on the first device, the others being taken to be like it. A
-    process that the system kills for its memory has not fitted either.
+    Each number is tried in a process of its own, on the first device. A process that the system kills for its
+    memory counts as one that did not fit.
     Raises ValueError where not even one example fits.
     """
     size = share

@@ -17,11 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class OutOfTime(RuntimeError):
-    """The run's time limit came before its last step."""
+    """The time limit of the run has passed before its last step."""
 
 
 class GivenUp(RuntimeError):
-    """The search that began the run sees that it comes to nothing."""
+    """The search ends this trial before its last step."""
 
 
 def end_quietly() -> None:
@@ -72,8 +72,8 @@ def outcome(cfg: "DictConfig") -> "Outcome":
     """Check a configuration and train its run, print what was measured, return exit status and reason.
 
     0 when the record is written or a search gave the trial up, 1 on a failed run, 2 on a bad configuration. A run
-    that can go on: 75 at its time limit, 130 on Ctrl-C, 143 on SIGTERM, 138 on SIGUSR1. What is no known kind of
-    failure is raised.
+    that can go on: 75 at its time limit, 130 on Ctrl-C, 143 on SIGTERM, 138 on SIGUSR1. An error of
+    another kind is raised.
     """
     from wise_lra.config import ConfigurationError, check
     from wise_lra.results.reading import one_line
@@ -127,7 +127,7 @@ def outcome(cfg: "DictConfig") -> "Outcome":
 
 
 def _validated(cfg: "DictConfig") -> float:
-    """Return the best validation accuracy of a run, and report it to the search that the run is a trial of."""
+    """Return the best validation accuracy of a run, and report it to the search if the run is a trial."""
     from wise_lra.train import validate
 
     if not (trial := cfg.get("trial")):
