@@ -17,9 +17,9 @@ from pathlib import Path
 from rich.console import Console
 
 from wise_lra.config import compose
+from wise_lra.identity import preset_label
 from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
-from wise_lra.identity import preset_label
 from wise_lra.runs import plan
 from wise_lra.runs.key import variants_on_disk
 from wise_lra.runs.launcher import slots
