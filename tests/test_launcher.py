@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Script
 from omegaconf import OmegaConf
 from rich.console import Console
 from test_results_record import make
@@ -31,7 +32,6 @@ from wise_lra.runs.selection import Selection, quoted
 from wise_lra.runs.status import Progress, RunStatus, Status, complete_record
 from wise_lra.runs.sweeper import Grid
 
-ROOT = Path(__file__).parents[1]
 TRAIN = Path(__file__).with_name("fake_train.py")
 BACKBONES = ("vanilla", "fnet")
 
@@ -493,17 +493,22 @@ def test_hydra_reads_a_path_back(path: str) -> None:
     assert parsed.value() == path
 
 
-def test_the_script_refuses_before_it_writes(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "scripts" / "reproduce.py")]
-    for options, named in {
-        ("--tasks", "texts"): "--tasks: 'texts'",
-        ("--jobs", "0"): "--jobs: '0'",
-        ("--launcher", "slurm"): "--launcher: 'slurm'",
-        ("--preset", "quick", "seed=1"): "seed=1: ",
-    }.items():
-        done = subprocess.run([*script, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith("error: ")
-        assert named in done.stderr
-        assert done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--tasks=texts",), "--tasks: 'texts'"),
+        (("--jobs=0",), "--jobs: '0'"),
+        (("--launcher=slurm",), "--launcher: 'slurm'"),
+        (("--preset=quick", "seed=1"), "seed=1"),
+    ],
+)
+def test_the_script_refuses_before_it_writes(
+    options: tuple[str, ...], named: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = script("reproduce", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())

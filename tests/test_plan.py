@@ -1,12 +1,9 @@
 """Oracle: sums of hours worked by hand, from records made for the purpose; a plan leaves nothing behind."""
 
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
+from conftest import Script
 from test_results_record import make
 
 from wise_lra.config import compose
@@ -15,7 +12,6 @@ from wise_lra.runs.plan import plan, recorded, seconds_of
 from wise_lra.runs.selection import Selection
 from wise_lra.runs.status import status_of
 
-ROOT = Path(__file__).parents[1]
 HOUR = {"train": 3000.0, "validation": 300.0, "test": 300.0, "total": 3600.0}
 
 
@@ -67,56 +63,45 @@ def test_a_short_run_measures_an_example() -> None:
     assert all(0 < seconds < 10 for seconds in pace)
 
 
-def planned(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/plan.py"), *options]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def test_a_plan_is_printed_and_nothing_is_spent(tmp_path: Path) -> None:
-    place = tmp_path / "records"
-    make(device="a GPU", seconds=HOUR).write(place)
+def test_a_plan_is_printed_and_nothing_is_spent(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(device="a GPU", seconds=HOUR).write(tmp_path / "records")
     before = sorted(tmp_path.rglob("*"))
-    options = ["--preset", "quick", "--tasks", "text", "--backbones", "vanilla,fnet", "--seeds", "0..2"]
-    done = planned(
-        *options, "--records", str(place), "--device", "a GPU", "--measure", "0", "--jobs", "2", cwd=tmp_path
-    )
+    monkeypatch.chdir(tmp_path)
+    options = ["--preset=quick", "--tasks=text", "--backbones=vanilla,fnet", "--seeds=0..2", "--jobs=2"]
+    done = script("plan", *options, "--records=records", "--device=a GPU", "--measure=0")
     assert done.returncode == 0, done.stderr
     assert "preset=quick on a GPU" in done.stdout
-    assert done.stdout.splitlines()[-1] == (
-        "6 jobs, 1 done; 2.00 device-hours left, 1.00 hours on the clock with 2 at a time; 3 jobs not estimated"
-    )
+    sums = "6 jobs, 1 done; 2.00 device-hours left, 1.00 hours on the clock with 2 at a time; 3 jobs not estimated"
+    assert done.stdout.splitlines()[-1] == sums
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_bad_record_is_named_and_the_plan_is_of_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_record_is_named_and_the_plan_is_of_the_others(tmp_path: Path, script: Script) -> None:
     make(device="a GPU", seconds=HOUR).write(tmp_path)
     bad = make(seed=1).path(tmp_path)
     bad.write_text("{}")
-    main = runpy.run_path(str(ROOT / "scripts/plan.py"))["main"]
-    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     options = ["--preset=quick", "--tasks=text", "--backbones=vanilla", "--seeds=0,1", "--measure=0"]
-    monkeypatch.setattr(sys, "argv", ["plan.py", *options, "--device=a GPU", f"--records={tmp_path}"])
-    assert main() == 2
-    said, errors = capsys.readouterr()
-    assert said.splitlines()[-1].startswith("2 jobs, 1 done; 1.00 device-hours left")
-    fault, last = errors.splitlines()
-    assert fault.startswith(f"{bad}: not a record")
+    done = script("plan", *options, "--device=a GPU", f"--records={tmp_path}")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1].startswith("2 jobs, 1 done; 1.00 device-hours left")
+    fault, last = done.stderr.splitlines()
+    assert fault.startswith(f"{bad}: ")
     assert last.startswith("skipped 1")
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--measure", "yes"], "--measure: 'yes'"),
-        (["--tasks", "imdb"], "--tasks: 'imdb'"),
-        (["--preset", "quick", "recipe.stepz=5"], "recipe.stepz=5"),
-        (["--preset", "quick", "--device", "no such"], "device='no such'"),
+        (["--measure=yes"], "--measure: 'yes'"),
+        (["--tasks=imdb"], "--tasks: 'imdb'"),
+        (["--preset=quick", "recipe.stepz=5"], "recipe.stepz=5"),
+        (["--preset=quick", "--device=no such"], "device='no such'"),
     ],
 )
-def test_a_plan_that_cannot_be_is_refused(options: list[str], named: str, tmp_path: Path) -> None:
-    done = planned(*options, cwd=tmp_path)
+def test_a_plan_that_cannot_be_is_refused(options: list[str], named: str, script: Script) -> None:
+    done = script("plan", *options)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert done.stderr.startswith("error: ")
     assert named in done.stderr

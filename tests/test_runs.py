@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from conftest import Script
 from rich.console import Console
 from test_results_record import make
 
@@ -217,31 +218,20 @@ def test_status_tells_the_five_states(tmp_path: Path) -> None:
     assert "the loss is nan" in lines[-1]
 
 
-def test_the_status_script_lists_the_grid_and_what_is_on_disk(tmp_path: Path) -> None:
+def test_the_status_script_lists_the_grid_and_what_is_on_disk(tmp_path: Path, script: Script) -> None:
     make(variant="stand-in", seed=2).write(tmp_path)
     make(preset="quick-1a2b3c4d").write(tmp_path)
-    root = Path(__file__).parents[1]
-    script = [
-        sys.executable,
-        str(root / "scripts/status.py"),
-        "--records",
-        str(tmp_path),
-        "--runs",
-        str(tmp_path),
-    ]
-    said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    options = (f"--records={tmp_path}", f"--runs={tmp_path}")
+    said = script("status", *options).stdout
     assert "21 cells: 1 done · 0 running · 0 failed · 0 stopped · 20 missing" in said
     assert said.count("quick/text-stand-in/") == 4 + 1, "seed 0 of four backbones, and seed 2 of one"
     assert said.count("quick-1a2b3c4d/text/vanilla/softmax/seed0") == 1
-    some = subprocess.run(
-        [*script, "--seeds", "0", "--tasks", "image"], capture_output=True, text=True, check=True
-    )
-    assert "4 cells: 0 done" in some.stdout
-    bad = subprocess.run([*script, "--tasks", "x"], capture_output=True, text=True, check=False)
+    assert "4 cells: 0 done" in script("status", *options, "--seeds=0", "--tasks=image").stdout
+    bad = script("status", *options, "--tasks=x")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
 
 
-def test_a_bad_record_or_folder_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+def test_a_bad_record_or_folder_is_named_and_the_others_are_shown(tmp_path: Path, script: Script) -> None:
     records, runs = tmp_path / "records", tmp_path / "runs"
     make(seed=1).write(records)
     bad = make().path(records)
@@ -258,9 +248,7 @@ def test_a_bad_record_or_folder_is_named_and_the_others_are_shown(tmp_path: Path
         "[/]/x",
     ):
         (runs / name).mkdir(parents=True)
-    script = Path(__file__).parents[1] / "scripts" / "status.py"
-    command = [sys.executable, str(script), f"--records={records}", f"--runs={runs}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = script("status", f"--records={records}", f"--runs={runs}")
     assert done.returncode == 2
     assert re.search(r"vanilla/softmax/seed1 .* 60\.00 ", done.stdout)
     assert all(line.isprintable() for line in done.stdout.splitlines())

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ import optuna
 import pytest
 import torch
 import yaml
+from conftest import Script
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from test_training import command, folder
@@ -307,14 +307,15 @@ def test_a_search_goes_on_where_it_was_and_workers_share_it(folder: Path, tmp_pa
     assert "recipe.batch_size" in other.stderr
 
 
-def test_a_sweep_of_wandb_has_the_same_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_of_wandb_has_the_same_space(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "sweep.yaml"
     fixed = [f"{key}=1" for key in ("heads.number", "model.depth", "wavelet.level")]
     fixed += ["wavelet.name=db2", "wavelet.taps=4", "recipe.schedule=cosine"]
-    script = [sys.executable, str(ROOT / "scripts/wandb_sweep.py"), "image", *fixed, "--out", str(out)]
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_PROJECT", "lab")
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    done = script("wandb_sweep", "image", *fixed, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "wandb sweep --project lab" in done.stdout
     sweep = yaml.safe_load(out.read_text(encoding="utf-8"))
