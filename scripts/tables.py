@@ -1,6 +1,6 @@
 """Build results/TABLE.md, .csv and .tex from records and published numbers alone, and print the tables.
 
---adopt puts the records into results/reference, which the project keeps in git, and refreshes what is made of them:
+--adopt puts the records into results/reference, which the project has in git, and refreshes what follows from them:
 README's table, docs/results.md, and the learning curves. --flops refreshes the cost of `lra` and `paper` there.
 """
 
@@ -23,7 +23,7 @@ from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.results.reference import adopt, front
 from wise_lra.results.tables import Table, build_all
-from wise_lra.results.text import drawn
+from wise_lra.results.text import for_terminal
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def main() -> int:
         print(f"note: {dirty} records were made with uncommitted changes", file=sys.stderr)
     console = Console(width=None if sys.stdout.isatty() else 180)  # wide enough for whole lines in a file
     for table in shown:
-        console.print(drawn(table))
+        console.print(for_terminal(table))
     if all(table.empty for table in shown):
         print(f"No records under {options.records}: `make reproduce-lra` makes them; until then, dashes.")
     for line in skipped(faults):

@@ -21,7 +21,7 @@ from wise_lra.registry import BACKBONES, Backbone
 from wise_lra.report import series
 from wise_lra.report.charts import specifications
 from wise_lra.report.page import render
-from wise_lra.report.runs import Run, compared, confusion, disputes, read_runs
+from wise_lra.report.runs import Run, compared, confusion, disagreements, read_runs
 from wise_lra.results.predictions import Predictions
 from wise_lra.results.published import read_published
 from wise_lra.results.record import read_all
@@ -154,13 +154,13 @@ def test_predictions_of_another_run_are_not_taken(tmp_path: Path) -> None:
         predicted = np.arange(4) >= right
         Predictions(np.arange(4), np.zeros(4), predicted, np.ones((4, 2))).write(folder / "predictions.npz")
         (kept,) = read_runs([record], tmp_path)
-        assert (kept.predictions is not None, bool(kept.trouble)) == (taken, not taken)
+        assert (kept.predictions is not None, bool(kept.problem)) == (taken, not taken)
     Predictions(np.arange(4), np.zeros(4), np.arange(4) // 2, np.ones((4, 8))).write(
         folder / "predictions.npz"
     )
-    assert "8 classes" in read_runs([record], tmp_path)[0].trouble
+    assert "8 classes" in read_runs([record], tmp_path)[0].problem
     (folder / "predictions.npz").write_bytes(b"half")
-    assert "cannot be read" in read_runs([record], tmp_path)[0].trouble
+    assert "cannot be read" in read_runs([record], tmp_path)[0].problem
 
 
 @pytest.mark.parametrize("classes", [3, None])
@@ -175,7 +175,7 @@ def test_predictions_of_other_classes_than_the_tasks_are_not_taken(
     Predictions(np.arange(4), label, label, np.full((4, 3), 1 / 3)).write(folder / "predictions.npz")
     (run,) = read_runs([record], tmp_path)
     assert run.predictions is None
-    assert run.trouble
+    assert run.problem
 
 
 def test_runs_of_one_column_may_have_other_numbers_of_classes(tmp_path: Path) -> None:
@@ -208,15 +208,15 @@ def kept_of(right: list[int], seed: int = 0) -> Run:
     )
 
 
-def test_disputes_by_hand() -> None:
+def test_disagreements_by_hand() -> None:
     runs = [(label, kept_of(right)) for label, right in RIGHT.items()]
-    found = disputes(runs, 8)
-    assert sorted(dispute.example for dispute in found) == [10, 11, 13], "12 and 14 split nobody"
-    first = next(dispute for dispute in found if dispute.example == 10)
+    found = disagreements(runs, 8)
+    assert sorted(disagreement.example for disagreement in found) == [10, 11, 13], "12 and 14 split nobody"
+    first = next(disagreement for disagreement in found if disagreement.example == 10)
     assert [(label, predicted) for label, predicted, _ in first.answers] == [("a", 0), ("b", 1), ("c", 1)]
     assert first.answers[0][2] == pytest.approx(0.9)
-    assert len(disputes(runs, 2)) == 2
-    assert disputes([runs[0], ("same", kept_of(RIGHT["a"]))], 8) == []
+    assert len(disagreements(runs, 2)) == 2
+    assert disagreements([runs[0], ("same", kept_of(RIGHT["a"]))], 8) == []
 
 
 def test_confusion_by_hand(page: Path) -> None:
@@ -254,15 +254,15 @@ def test_bands_and_fronts_by_hand() -> None:
     runs = [record("vanilla", 0.7, 30.0), record("vanilla", 0.9, 30.0, seed=1)]
     runs += [record("wise_fixed", 0.75, 40.0), record("wise_adaptive", 0.85, 50.0)]
     (table,) = build_all(runs, {})
-    (chart,) = series.curves(table, "quick")
-    band = [dict(zip(chart.fields, row, strict=True)) for row in chart.rows]
-    assert [(r["step"], r["mean"], r["low"], r["high"], r["n"]) for r in band if r["row"] == "vanilla"] == [
-        (50, pytest.approx(80), 70, 90, 2)  # the last steps differ, so no mean can be taken there
-    ]
-    (front,) = series.costs(table, "quick")
-    assert {row[0]: row[-1] for row in front.rows if row[3] == "seconds"} == {
-        **{"vanilla": True, "wise_fixed": False, "wise_adaptive": True}  # 80 in 30 s, 75 in 40 s, 85 in 50 s
-    }
+    drawn = series.figures(table, "quick")
+    (curves,) = drawn["curves"]
+    band = [(r["step"], r["mean"], r["low"], r["high"], r["n"]) for r in curves.rows if r["row"] == "vanilla"]
+    assert band == [(50, pytest.approx(80), 70, 90, 2)], "the last steps differ: no mean can be taken there"
+    (costs,) = drawn["costs"]
+    front = {row["row"]: row["front"] for row in costs.rows if row["measure"] == "seconds"}
+    assert front == {"vanilla": True, "wise_fixed": False, "wise_adaptive": True}, (
+        "80 in 30 s, 75 in 40, 85 in 50"
+    )
 
 
 def test_a_table_is_readable_by_all() -> None:

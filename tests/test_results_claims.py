@@ -13,7 +13,7 @@ from wise_lra.results.claims import Claim, tally
 from wise_lra.results.published import Published
 from wise_lra.results.record import Record
 from wise_lra.results.tables import Table, build
-from wise_lra.results.text import checklist, found
+from wise_lra.results.text import checklist, evidence
 
 GAIN = {"vanilla": 0.4, "wise_adaptive": 0.6}
 NUMBERS = {(b, "softmax", task): Published(a, "lra-readme") for b, a in GAIN.items() for task in TASKS}
@@ -82,7 +82,7 @@ def test_fnet_is_the_form_that_validates_better_whatever_it_does_on_test(
     published = changed("metrics", test_accuracy=0.40, validation_accuracy=0.40)
     records = [make(task=t, backbone="fnet", attention="none", seed=0, **published) for t in TASKS]
     table = build([*records, *prenorm, *runs("wise_fixed", 0.52)], NUMBERS, "quick")
-    gain = lines_of(table, "fixed wavelet space beats the Fourier")[f"average, {form}"].found
+    gain = lines_of(table, "fixed wavelet space beats the Fourier")[f"average, {form}"].estimate
     assert gain is not None
     assert gain.mean == pytest.approx(0.12 if form == "fnet" else 0.07)
     few = [*records, *prenorm[1:], *runs("wise_fixed", 0.52)]
@@ -102,7 +102,7 @@ def test_the_short_form_counts_and_the_readme_has_none_of_it() -> None:
 def test_one_seed_gives_an_estimate_and_no_verdict() -> None:
     table = build([*runs("vanilla", 0.5), *runs("wise_fixed", 0.9)], {}, "quick")
     claim = lines_of(table, "fixed wavelet space beats token")["average"]
-    assert (found(claim), claim.verdict) == ("+40.00 (n=1)", "not enough runs")
+    assert (evidence(claim), claim.verdict) == ("+40.00 (n=1)", "not enough runs")
     assert {claim.verdict for claim in table.claims} == {"not enough runs"}
 
 
@@ -112,10 +112,10 @@ def test_an_average_needs_whole_seeds() -> None:
         [r for r in records if (r.task, r.seed, r.backbone) != ("text", 2, "wise_fixed")], {}, "quick"
     )
     claims = lines_of(table, "fixed wavelet space beats token")
-    counts = {of: claim.found.n if claim.found else 0 for of, claim in claims.items()}
+    counts = {of: claim.estimate.n if claim.estimate else 0 for of, claim in claims.items()}
     assert counts == {"average": 2, "listops": 3, "text": 2, "retrieval": 3, "image": 3, "pathfinder": 3}
     four = build([record for record in records if record.task != "text"], {}, "quick")
-    assert lines_of(four, "fixed wavelet space beats token")["average"].found is None
+    assert lines_of(four, "fixed wavelet space beats token")["average"].estimate is None
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_average_needs_whole_seeds() -> None:
 def test_only_what_shares_a_column_is_compared(change: dict[str, Any]) -> None:
     def compared(**changes: Any) -> bool:
         table = build([*runs("vanilla", *VANILLA), *runs("wise_fixed", *FIXED, **changes)], {}, "quick")
-        return any(claim.found for claim in table.claims)
+        return any(claim.estimate for claim in table.claims)
 
     assert compared()
     assert not compared(**change)
@@ -142,7 +142,7 @@ def test_a_published_gain_needs_lras_own_data() -> None:
     small = {"comparable": False}
     records = [*runs("vanilla", *VANILLA, **small), *runs("wise_adaptive", *ADAPTIVE, **small)]
     table = build(records, NUMBERS, "quick")
-    assert [(c.of, c.found, c.given) for c in lines_of(table, "published").values()] == [
+    assert [(c.of, c.estimate, c.printed) for c in lines_of(table, "published").values()] == [
         ("average", None, None)
     ]
     assert lines_of(table, "adaptive wavelet space beats token")["average"].verdict == "does not hold"
@@ -153,10 +153,10 @@ def test_each_attention_is_held_against_its_own_token_space() -> None:
     table = build([*records, *runs("wise_adaptive", *FIXED, attention="linear")], {}, "quick")
     claims = lines_of(table, "helps each attention")
     assert claims["average, linear"].verdict == "holds"
-    assert claims["average, softmax"].found is None
+    assert claims["average, softmax"].estimate is None
     gains = {row.label: row.cells[0].gain for row in table.rows}
     assert gains["vanilla + linear"] is None
-    assert gains["wise_adaptive + linear"] == claims["average, linear"].found
+    assert gains["wise_adaptive + linear"] == claims["average, linear"].estimate
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_time_is_compared_on_one_machine(speeds: tuple[float, ...], device: str,
     claim = lines_of(table, "training time")["average, wise_fixed"]
     assert claim.verdict == verdict
     # 100 / 99, 100 / 98, 100 / 97: 1.01 %, 2.04 %, 3.09 % longer
-    assert verdict != "holds" or found(claim).startswith("+2.05 % [")
+    assert verdict != "holds" or evidence(claim).startswith("+2.05 % [")
 
 
 def test_a_gain_without_spread_is_not_shown_and_none_is_none() -> None:
@@ -186,7 +186,7 @@ def test_a_gain_without_spread_is_not_shown_and_none_is_none() -> None:
     assert lines_of(same, "fixed wavelet space beats token")["text"].verdict == "not enough runs"
     none = build([*runs("vanilla", 0.5, 0.5), *runs("wise_fixed", 0.5, 0.5)], {}, "quick")
     claim = lines_of(none, "fixed wavelet space beats token")["average"]
-    assert (found(claim), claim.verdict) == ("+0.00 [+0.00, +0.00] (n=2)", "does not hold")
+    assert (evidence(claim), claim.verdict) == ("+0.00 [+0.00, +0.00] (n=2)", "does not hold")
 
 
 def test_tasks_that_cancel_are_no_gain() -> None:

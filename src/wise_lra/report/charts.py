@@ -51,7 +51,7 @@ def _accuracies() -> Drawn:
     base = _rows()
     x = alt.X("mean:Q", title="test accuracy, %", scale=_NO_ZERO, axis=alt.Axis(tickCount=5))
     y = alt.Y("row:N", sort=alt.EncodingSortField("order"), title=None)
-    said = _tooltip(
+    tooltip = _tooltip(
         mean="test accuracy, %", low="interval from", high="to", n="seeds", published="published, %"
     )
     interval = base.mark_rule(strokeWidth=3, opacity=0.55, aria=False)
@@ -65,8 +65,8 @@ def _accuracies() -> Drawn:
     return alt.layer(
         chance.encode(x="chance:Q"),
         interval.encode(x="low:Q", x2="high:Q", y=y, color=_colour()),
-        ours.encode(x=x, y=y, color=_colour(), shape=_shape(), tooltip=said),
-        published.encode(x="published:Q", y=y, tooltip=said),
+        ours.encode(x=x, y=y, color=_colour(), shape=_shape(), tooltip=tooltip),
+        published.encode(x="published:Q", y=y, tooltip=tooltip),
     )
 
 
@@ -75,11 +75,11 @@ def _curves() -> Drawn:
         x=alt.X("step:Q", axis=alt.Axis(format="~s", tickCount=5)), color=_colour(), detail="row:N"
     )
     y = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
-    said = _tooltip(step="step", mean="mean", low="lowest seed", high="highest seed", n="seeds")
+    tooltip = _tooltip(step="step", mean="mean", low="lowest seed", high="highest seed", n="seeds")
     return alt.layer(
         base.mark_area(opacity=0.16, aria=False).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=_dash()),
-        base.mark_point(size=45, filled=True, opacity=1).encode(y=y, shape=_shape(), tooltip=said),
+        base.mark_point(size=45, filled=True, opacity=1).encode(y=y, shape=_shape(), tooltip=tooltip),
     )
 
 
@@ -88,7 +88,7 @@ def _costs() -> Drawn:
         x=alt.X("cost:Q", title=None, scale=_NO_ZERO, axis=alt.Axis(format="~s", tickCount=5))
     )
     y = alt.Y("accuracy:Q", title="test accuracy, %", scale=_NO_ZERO)
-    said = _tooltip(cost="cost", accuracy="test accuracy, %", low="interval from", high="to")
+    tooltip = _tooltip(cost="cost", accuracy="test accuracy, %", low="interval from", high="to")
     front = base.transform_filter("datum.front").mark_line(
         interpolate="step-after", color="var(--ink-2)", strokeDash=[3, 3], aria=False
     )
@@ -97,7 +97,7 @@ def _costs() -> Drawn:
     return alt.layer(
         front.encode(y=y, order="cost:Q"),
         interval.encode(y="low:Q", y2="high:Q", color=_colour()),
-        point.encode(y=y, color=_colour(), shape=_shape(), tooltip=said),
+        point.encode(y=y, color=_colour(), shape=_shape(), tooltip=tooltip),
     )
 
 

@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from wise_lra.registry import BACKBONES, TASKS
 from wise_lra.report import charts, series
-from wise_lra.report.runs import Run, compared, confusion, disputes, examples, read_runs, without
+from wise_lra.report.runs import Run, compared, confusion, disagreements, examples, read_runs, without
 from wise_lra.report.series import slug
 from wise_lra.results.claims import grouped, tally
 from wise_lra.results.published import CITATIONS, Numbers
 from wise_lra.results.record import Record
 from wise_lra.results.tables import Table, build_all
-from wise_lra.results.text import Line, Section, changes, comparison, details, found, per_cent
+from wise_lra.results.text import Line, Section, changes, comparison, details, evidence, per_cent
 
 PARTS = {
     "checklist": "Claims at a glance",
@@ -34,7 +34,7 @@ PARTS = {
 """Anchor and title of the parts of a preset; the sections of results/text.py stand between costs and wavelets."""
 VERDICTS = {"holds": "yes", "does not hold": "no", "not enough runs": "open"}
 """The verdicts on a claim, with the classes that page.css shows them by."""
-DISPUTES = 8  # examples shown of a column
+DISAGREEMENTS = 8  # examples shown of a column
 CHANGED = 4  # presets with changed settings that are shown where there is no other
 Rows = dict[str, list[Run]]  # label of a row -> its runs, a seed each
 
@@ -79,7 +79,17 @@ def render(
     loader = FileSystemLoader(_OWN)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.lstrip_blocks = True
-    used = (slug, comparison, details, grouped, tally, found, charts.variable, charts.colour, charts.dashes)
+    used = (
+        slug,
+        comparison,
+        details,
+        grouped,
+        tally,
+        evidence,
+        charts.variable,
+        charts.colour,
+        charts.dashes,
+    )
     environment.globals |= {function.__name__: function for function in used}
     return environment.get_template("page.html").render(
         parts=parts,
@@ -128,14 +138,10 @@ def part(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
             if records := column.by_seed((row.backbone, row.attention)):
                 rows = columns.setdefault(column.label, {})
                 rows[row.label] = [own[id(records[seed])] for seed in sorted(records)]
-    figures = {
-        "accuracy": list(series.accuracies(table, anchor)),
-        "curves": list(series.curves(table, anchor)),
-        "costs": list(series.costs(table, anchor)),
-    }
+    figures = series.figures(table, anchor)
     learned = list(_learned(columns, anchor))
     here = [run for rows in columns.values() for of_row in rows.values() for run in of_row]
-    troubles = [f"{run.name}: {run.trouble}" for run in here if run.trouble]
+    problems = [f"{run.name}: {run.problem}" for run in here if run.problem]
     filters = [chart for run in learned for _, layer in run["layers"] for chart in layer]
     return {
         "table": table,
@@ -144,9 +150,9 @@ def part(table: Table, runs: Sequence[Run], data: Path) -> dict[str, Any]:
         "charts": [*(chart for drawn in figures.values() for chart in drawn), *filters],
         "learned": learned,
         "matrices": list(_matrices(columns)),
-        "disputes": list(_disputes(columns, data)),
-        "troubles": troubles,
-        "faults": [*troubles, *(f"{run['title']}: {run['trouble']}" for run in learned if run["trouble"])],
+        "disagreements": list(_disagreements(columns, data)),
+        "problems": problems,
+        "faults": [*problems, *(f"{run['title']}: {run['problem']}" for run in learned if run["problem"])],
     }
 
 
@@ -156,13 +162,13 @@ def _learned(columns: Mapping[str, Rows], anchor: str) -> Iterator[dict[str, Any
         run = next((run for run in of_row if run.weights and run.holds_bank), None)
         if run is None or run.folder is None:
             continue
-        title, layers, trouble = f"{column} · {label} · seed {run.record.seed}", [], ""
+        title, layers, problem = f"{column} · {label} · seed {run.record.seed}", [], ""
         try:
             layers = series.wavelets(run, title, slug(anchor, "wavelets", title))
         except (ValueError, OSError) as error:
-            trouble = f"cannot be drawn: {without(run.folder, error)}"
-        if layers or trouble:
-            yield {"title": title, "layers": layers, "trouble": trouble}
+            problem = f"cannot be drawn: {without(run.folder, error)}"
+        if layers or problem:
+            yield {"title": title, "layers": layers, "problem": problem}
 
 
 def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str], list[Any]]]:
@@ -181,14 +187,14 @@ def _classes(runs: Iterable[Run]) -> tuple[str, ...]:
     return max((run.classes for run in runs), key=len)
 
 
-def _disputes(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any]]:
+def _disagreements(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any]]:
     """Yield the examples of each column on which the runs of one seed disagree."""
     for column, rows in columns.items():
         pairs = compared(rows)
         if len(pairs) < 2:
             continue
-        run, split = pairs[0][1], disputes(pairs, DISPUTES)
-        shown = examples(run.record, [dispute.example for dispute in split], data)
+        run, split = pairs[0][1], disagreements(pairs, DISAGREEMENTS)
+        shown = examples(run.record, [disagreement.example for disagreement in split], data)
         yield {
             "label": column,
             "seed": run.record.seed,

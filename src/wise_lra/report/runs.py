@@ -23,7 +23,7 @@ LONGEST = 700  # characters of a document that are shown
 class Run:
     """A record with its run's folder, None where that is not on this machine, and the predictions in it.
 
-    `classes` are the names of the classes that were predicted. `trouble` says why predictions that are there are
+    `classes` are the names of the classes that were predicted. `problem` says why predictions that are there are
     not taken, "" where none are there or all is well.
     """
 
@@ -31,7 +31,7 @@ class Run:
     folder: Path | None = None
     predictions: Predictions | None = None
     classes: tuple[str, ...] = ()
-    trouble: str = ""
+    problem: str = ""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Dispute:
+class Disagreement:
     """A test example that some runs got right and others wrong; an answer is label, class and its probability."""
 
     example: int
@@ -80,19 +80,21 @@ def _read(record: Record, folder: Path) -> Run:
     if not folder.is_dir():
         return Run(record)
     try:
-        found = Predictions.read(folder / PREDICTIONS)
+        predictions = Predictions.read(folder / PREDICTIONS)
         classes = _classes(record)
     except FileNotFoundError:
         return Run(record, folder)
     except (ValueError, OSError) as error:
-        return Run(record, folder, trouble=f"cannot be read: {without(folder, error)}")
-    if found.probability.shape[1] != len(classes):
-        said = f"{PREDICTIONS} is of {found.probability.shape[1]} classes, the task has {len(classes)}"
-        return Run(record, folder, trouble=said)
-    told = record.metrics["test_accuracy"], record.metrics["test_examples"]
-    if (found.accuracy, len(found.label)) != told:
-        return Run(record, folder, trouble=f"{PREDICTIONS} is of another run than the record")
-    return Run(record, folder, found, classes)
+        return Run(record, folder, problem=f"cannot be read: {without(folder, error)}")
+    if predictions.probability.shape[1] != len(classes):
+        problem = (
+            f"{PREDICTIONS} is of {predictions.probability.shape[1]} classes, the task has {len(classes)}"
+        )
+        return Run(record, folder, problem=problem)
+    recorded = record.metrics["test_accuracy"], record.metrics["test_examples"]
+    if (predictions.accuracy, len(predictions.label)) != recorded:
+        return Run(record, folder, problem=f"{PREDICTIONS} is of another run than the record")
+    return Run(record, folder, predictions, classes)
 
 
 def without(folder: Path, error: Exception) -> str:
@@ -112,17 +114,17 @@ def confusion(runs: Sequence[Run]) -> np.ndarray:
 
 def compared(rows: dict[str, list[Run]]) -> list[tuple[str, Run]]:
     """Return label and run of each row with predictions of the same examples, of the seed that has most of them."""
-    found: list[tuple[str, Run]] = []
+    most: list[tuple[str, Run]] = []
     pairs = [(label, run) for label, runs in rows.items() for run in runs if run.predictions]
     for seed in sorted({run.record.seed for _, run in pairs}):
         own = [(label, run, run.predictions) for label, run in pairs if run.record.seed == seed]
         first = own[0][2]
         same = [(r, k) for r, k, p in own if p and first and np.array_equal(p.example, first.example)]
-        found = max(found, same, key=len)
-    return found
+        most = max(most, same, key=len)
+    return most
 
 
-def disputes(runs: Sequence[tuple[str, Run]], most: int) -> list[Dispute]:
+def disagreements(runs: Sequence[tuple[str, Run]], most: int) -> list[Disagreement]:
     """Return the examples that split the runs, a label and a run each, all tested on the same examples.
 
     Each pattern of right and wrong gives one in turn, most even split first; within a pattern the one comes first
@@ -141,7 +143,7 @@ def disputes(runs: Sequence[tuple[str, Run]], most: int) -> list[Dispute]:
             order += [(turn, place, example) for turn, example in enumerate(surest.tolist())]
     _, first = tables[0]
     return [
-        Dispute(
+        Disagreement(
             int(first.example[i]),
             int(first.label[i]),
             tuple(

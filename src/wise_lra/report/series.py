@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from wise_lra.report.runs import Run
+from wise_lra.results.columns import Column
 from wise_lra.results.record import Record
-from wise_lra.results.tables import MEASURES, Row, Table
+from wise_lra.results.statistics import Interval
+from wise_lra.results.tables import MEASURES, Cell, Row, Table
 
 CURVES = {
     "validation_accuracy": "validation accuracy, %",
@@ -30,89 +32,90 @@ PANELS = {
 }
 """What is drawn of a layer, and the kind of chart that draws it."""
 POINTS = 160  # of a filter's curve, at most
-METHOD = ("row", "backbone", "attention")
-Value = str | int | float | bool | None
+Rows = list[dict[str, Any]]
+Cells = Sequence[tuple[Row, Cell]]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of the page: anchor, kind of specification, title, what it says in words, rows of `fields`."""
+    """A chart of the page: anchor, kind of specification, title, what it says in words, rows of numbers by name."""
 
     anchor: str
     kind: str
     title: str
     words: str
-    fields: tuple[str, ...]
-    rows: Sequence[tuple[Value, ...]]
+    rows: Rows
+
+    @property
+    def fields(self) -> list[str]:
+        """The names in each row."""
+        return list(self.rows[0]) if self.rows else []
 
     def data(self) -> dict[str, Any]:
         """Return what page.js draws; numbers have five digits: a page needs no more, and is half the size."""
         rows = [
-            [float(f"{value:.5g}") if isinstance(value, float) else value for value in row]
+            [float(f"{value:.5g}") if isinstance(value, float) else value for value in row.values()]
             for row in self.rows
         ]
         return {"kind": self.kind, "fields": self.fields, "rows": rows}
 
 
-def accuracies(table: Table, anchor: str) -> Iterator[Chart]:
-    """Yield a chart of each column with runs: accuracy and interval of each row, and the published number."""
-    fields = (*METHOD, "order", "mean", "low", "high", "n", "published", "chance")
+def figures(table: Table, anchor: str) -> dict[str, list[Chart]]:
+    """Return the charts of three parts of the page, one for each column that has rows to draw."""
+    kinds = {
+        "accuracy": (_accuracies, "accuracies"),
+        "curves": (_curves, "curves"),
+        "costs": (_costs, "costs"),
+    }
+    figures: dict[str, list[Chart]] = {part: [] for part in kinds}
     for index, column in enumerate(table.columns):
-        rows: list[tuple[Value, ...]] = []
-        said = []
-        for order, row in enumerate(table.rows):
-            cell = row.cells[index]
-            ours, printed = cell.ours, cell.published
-            numbers = (100 * ours.mean, 100 * ours.low, 100 * ours.high, ours.n) if ours else (None,) * 4
-            other = 100 * printed.accuracy if printed else None
-            if ours:
-                said.append(f"{row.label} {100 * ours.mean:.1f} %")
-            if ours or printed:
-                rows.append((*_method(row), order, *numbers, other, 100 * (column.majority or 0)))
-        if column.records:
-            words = f"Test accuracy on {column.label} with 95 % intervals: {', '.join(said)}"
-            yield Chart(
-                slug(anchor, "accuracy", column.label), "accuracies", column.label, words, fields, rows
+        cells = [(row, row.cells[index]) for row in table.rows]
+        for part, (draw, kind) in kinds.items() if column.records else ():
+            rows, words = draw(column, cells)
+            if rows:
+                place = slug(anchor, part.removesuffix("s"), column.label)
+                figures[part].append(Chart(place, kind, column.label, words, rows))
+    return figures
+
+
+def _accuracies(column: Column, cells: Cells) -> tuple[Rows, str]:
+    """Return accuracy and interval of each row, and the published number."""
+    rows = []
+    for order, (row, cell) in enumerate(cells):
+        if cell.ours or cell.published:
+            other = {"published": 100 * cell.printed if cell.printed else None}
+            chance = {"chance": 100 * (column.majority or 0)}
+            rows.append({**_method(row), "order": order, **_interval("mean", cell.ours), **other, **chance})
+    means = [f"{row.label} {100 * cell.ours.mean:.1f} %" for row, cell in cells if cell.ours]
+    return rows, f"Test accuracy on {column.label} with 95 % intervals: {', '.join(means)}"
+
+
+def _curves(column: Column, cells: Cells) -> tuple[Rows, str]:
+    """Return mean, lowest and highest of the seeds at each validation of the runs that have a history."""
+    rows = []
+    for row, measure in ((row, measure) for row, _ in cells for measure in CURVES):
+        scale = 100 if measure.endswith("accuracy") else 1
+        for step, values in _by_step(column.by_seed((row.backbone, row.attention)).values(), measure):
+            ends = {"mean": scale * fmean(values), "low": scale * min(values), "high": scale * max(values)}
+            rows.append({**_method(row), "measure": measure, "step": step, **ends, "n": len(values)})
+    return rows, f"Learning curves on {column.label}: mean of the seeds, and a band from lowest to highest"
+
+
+def _costs(column: Column, cells: Cells) -> tuple[Rows, str]:
+    """Return accuracy and cost of each row, and whether none is as good and as cheap."""
+    rows: Rows = []
+    for measure in COSTS:
+        unit = MEASURES[measure].unit
+        points = [(row, cell.ours, (cell.costs[measure] or 0) / unit) for row, cell in cells if cell.ours]
+        for row, ours, cost in (point for point in points if point[2]):
+            front = not any(
+                other.mean >= ours.mean and 0 < price <= cost and (other.mean, price) != (ours.mean, cost)
+                for _, other, price in points
             )
-
-
-def curves(table: Table, anchor: str) -> Iterator[Chart]:
-    """Yield a chart of each column whose runs kept a history: mean, lowest and highest of the seeds."""
-    fields = (*METHOD, "measure", "step", "mean", "low", "high", "n")
-    for column in table.columns:
-        rows: list[tuple[Value, ...]] = []
-        for row, measure in ((row, measure) for row in table.rows for measure in CURVES):
-            scale = 100 if measure.endswith("accuracy") else 1
-            for step, values in _by_step(column.by_seed((row.backbone, row.attention)).values(), measure):
-                ends = (scale * fmean(values), scale * min(values), scale * max(values))
-                rows.append((*_method(row), measure, step, *ends, len(values)))
-        if rows:
-            words = f"Learning curves on {column.label}: mean of the seeds, and a band from lowest to highest"
-            yield Chart(slug(anchor, "curve", column.label), "curves", column.label, words, fields, rows)
-
-
-def costs(table: Table, anchor: str) -> Iterator[Chart]:
-    """Yield a chart of each column with runs: accuracy and cost, and whether none is as good and as cheap."""
-    fields = (*METHOD, "measure", "cost", "accuracy", "low", "high", "front")
-    for index, column in enumerate(table.columns):
-        rows: list[tuple[Value, ...]] = []
-        for measure in COSTS:
-            points = []
-            for row in table.rows:
-                cell = row.cells[index]
-                if cell.ours and (cost := cell.costs[measure]):
-                    points.append((row, cost / MEASURES[measure].unit, cell.ours))
-            for row, cost, ours in points:
-                front = not any(
-                    other.mean >= ours.mean and price <= cost and (other.mean, price) != (ours.mean, cost)
-                    for _, price, other in points
-                )
-                numbers = (100 * ours.mean, 100 * ours.low, 100 * ours.high)
-                rows.append((*_method(row), measure, cost, *numbers, front))
-        if rows:
-            best = dict.fromkeys(str(row[0]) for row in rows if row[-1] and row[3] == "seconds")
-            words = f"Accuracy on {column.label} against cost; on the front by time: {', '.join(best)}"
-            yield Chart(slug(anchor, "cost", column.label), "costs", column.label, words, fields, rows)
+            of_row = {**_method(row), "measure": measure, "cost": cost, **_interval("accuracy", ours)}
+            rows.append({**of_row, "front": front})
+    best = dict.fromkeys(str(row["row"]) for row in rows if row["front"] and row["measure"] == "seconds")
+    return rows, f"Accuracy on {column.label} against cost; on the front by time: {', '.join(best)}"
 
 
 def wavelets(run: Run, title: str, anchor: str) -> list[tuple[int, list[Chart]]]:
@@ -132,28 +135,27 @@ def wavelets(run: Run, title: str, anchor: str) -> list[tuple[int, list[Chart]]]
     before = banks(untrained(finished.config))
     layers = []
     for place in sorted({0, len(after) - 1}):
-        rows: dict[str, list[tuple[Value, ...]]] = {name: [] for name in PANELS}
+        rows: dict[str, Rows] = {name: [] for name in PANELS}
         for state, (_, bank) in (("before training", before[place]), ("after training", after[place])):
             time, *waves = functions(bank)
             frequency, *gains = responses(bank)
             axes = (time, time, frequency, frequency)
             for name, x, values in zip(PANELS, axes, (*waves, *gains), strict=True):
-                rows[name] += [(state, *numbers) for numbers in _quantiles(x, values)]
+                rows[name] += [{"state": state, **numbers} for numbers in _quantiles(x, values)]
         charts = []
         for index, (name, kind) in enumerate(PANELS.items()):
             words = f"{name.capitalize()} in layer {place + 1} of {title}, before and after training"
-            fields = ("state", "x", "median", "low", "high")
-            charts.append(Chart(slug(anchor, f"{place + 1}-{index}"), kind, name, words, fields, rows[name]))
+            charts.append(Chart(slug(anchor, f"{place + 1}-{index}"), kind, name, words, rows[name]))
         layers.append((place + 1, charts))
     return layers
 
 
-def _quantiles(x: np.ndarray, values: np.ndarray) -> list[list[float]]:
+def _quantiles(x: np.ndarray, values: np.ndarray) -> Rows:
     """Return x, median, 10 % and 90 % of the channels at no more than POINTS places."""
     places = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
     low, middle, high = np.quantile(values[places], (0.1, 0.5, 0.9), axis=1)
-    numbers: list[list[float]] = np.stack([x[places], middle, low, high], axis=1).round(4).tolist()
-    return numbers
+    numbers = np.stack([x[places], middle, low, high], axis=1).round(4).tolist()
+    return [dict(zip(("x", "median", "low", "high"), row, strict=True)) for row in numbers]
 
 
 def _by_step(records: Collection[Record], measure: str) -> Iterator[tuple[int, list[float]]]:
@@ -168,8 +170,15 @@ def _by_step(records: Collection[Record], measure: str) -> Iterator[tuple[int, l
             yield step, values[step]
 
 
-def _method(row: Row) -> tuple[str, str, str]:
-    return row.label, row.backbone, row.attention
+def _method(row: Row) -> dict[str, str]:
+    return {"row": row.label, "backbone": row.backbone, "attention": row.attention}
+
+
+def _interval(name: str, ours: Interval | None) -> dict[str, float | None]:
+    """Return mean, ends and seeds in per cent, the mean by its name; None without runs."""
+    if ours is None:
+        return dict.fromkeys((name, "low", "high", "n"))
+    return {name: 100 * ours.mean, "low": 100 * ours.low, "high": 100 * ours.high, "n": ours.n}
 
 
 def slug(*parts: str) -> str:

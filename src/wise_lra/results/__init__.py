@@ -1,1 +1,1 @@
-"""Evidence: records of runs, published numbers, intervals and tables made of nothing else. Needs no torch."""
+"""Evidence: records of runs, published numbers, intervals and the tables of these. Needs no torch."""

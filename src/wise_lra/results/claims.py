@@ -34,46 +34,50 @@ WAVELETS = {known.wavelets: method(name) for name, known in BACKBONES.items() if
 class Claim:
     """A line of the checklist: `name` is shared by lines of one claim, `of` is what this one is about.
 
-    `found` is a difference in accuracy, or of training time where `unit` is "time", as shares. `given` is the
+    `estimate` is a difference in accuracy, or of training time where `unit` is "time", as shares. `printed` is the
     published gain that it is compared with.
     """
 
     name: str
     of: str
-    found: Interval | None
+    estimate: Interval | None
     unit: Literal["accuracy", "time"] = "accuracy"
-    given: float | None = None
+    printed: float | None = None
 
     @property
     def verdict(self) -> Verdict:
         """What RULE says."""
-        if self.found is None or self.found.n < 2:
+        if self.estimate is None or self.estimate.n < 2:
             return "not enough runs"
-        shown = self.found.high < LITTLE if self.unit == "time" else self.found.low > 0
-        if shown and not self.found.std:
+        shown = self.estimate.high < LITTLE if self.unit == "time" else self.estimate.low > 0
+        if shown and not self.estimate.std:
             return "not enough runs"
         return "holds" if shown else "does not hold"
 
     @property
     def remains(self) -> Interval | None:
         """How much of a published gain is found, as a share of it; None without one to share."""
-        if self.found is None or not self.given or self.given < 0:
+        if self.estimate is None or not self.printed or self.printed < 0:
             return None
-        mean, low, high = (end / self.given for end in (self.found.mean, self.found.low, self.found.high))
-        return replace(self.found, mean=mean, low=low, high=high, std=None)
+        mean, low, high = (
+            end / self.printed for end in (self.estimate.mean, self.estimate.low, self.estimate.high)
+        )
+        return replace(self.estimate, mean=mean, low=low, high=high, std=None)
 
 
 def claims(tasks: Sequence[Column], numbers: Numbers) -> tuple[Claim, ...]:
     """Return the checklist of one preset; `tasks` are its five columns, one a task."""
-    found = [claim for kind in WAVELETS for claim in _beats_token_space(tasks, kind)]
-    found += [claim for kind in WAVELETS for claim in _beats_fourier(tasks, kind)]
+    result = [claim for kind in WAVELETS for claim in _beats_token_space(tasks, kind)]
+    result += [claim for kind in WAVELETS for claim in _beats_fourier(tasks, kind)]
     for attention in (name for name, known in ATTENTIONS.items() if known.published):
         gain = pairs.gain(tasks, method("wise_adaptive", attention), method("vanilla", attention))
-        found.append(Claim("adaptive wavelet space helps each attention", f"{AVERAGE}, {attention}", gain))
+        result.append(Claim("adaptive wavelet space helps each attention", f"{AVERAGE}, {attention}", gain))
     for ours in WAVELETS.values():
         extra = pairs.gain(tasks, ours, TOKEN, pairs.in_time)
-        found.append(Claim("wavelet space adds little training time", f"{AVERAGE}, {ours[0]}", extra, "time"))
-    return (*found, *_remains(tasks, numbers))
+        result.append(
+            Claim("wavelet space adds little training time", f"{AVERAGE}, {ours[0]}", extra, "time")
+        )
+    return (*result, *_remains(tasks, numbers))
 
 
 def _beats_token_space(tasks: Sequence[Column], kind: str) -> Iterable[Claim]:
@@ -106,25 +110,25 @@ def _remains(tasks: Sequence[Column], numbers: Numbers) -> Iterable[Claim]:
         "some of adaptive wavelet space's published gain remains at an equal recipe",
         WAVELETS["adaptive"],
     )
-    given: dict[str, float] = {}
+    gains: dict[str, float] = {}
     for task in tasks:
         printed, other = (numbers.get((*row, task.task)) for row in (ours, TOKEN))
         if printed and other and task.comparable:
-            given[task.task] = printed.accuracy - other.accuracy
-    whole = fmean(given.values()) if len(given) == len(tasks) else None
-    yield Claim(name, AVERAGE, None if whole is None else pairs.gain(tasks, ours, TOKEN), given=whole)
+            gains[task.task] = printed.accuracy - other.accuracy
+    whole = fmean(gains.values()) if len(gains) == len(tasks) else None
+    yield Claim(name, AVERAGE, None if whole is None else pairs.gain(tasks, ours, TOKEN), printed=whole)
     for task in tasks:
-        if task.task in given:
-            yield Claim(name, task.label, pairs.gain([task], ours, TOKEN), given=given[task.task])
+        if task.task in gains:
+            yield Claim(name, task.label, pairs.gain([task], ours, TOKEN), printed=gains[task.task])
 
 
-def grouped(found: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
+def grouped(claims: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
     """Return each claim's name with its lines."""
-    return [(name, list(lines)) for name, lines in groupby(found, key=lambda claim: claim.name)]
+    return [(name, list(lines)) for name, lines in groupby(claims, key=lambda claim: claim.name)]
 
 
-def tally(found: Sequence[Claim]) -> dict[Verdict, int]:
+def tally(claims: Sequence[Claim]) -> dict[Verdict, int]:
     """Return how many lines came to each verdict, those that no line came to left out."""
-    counts = Counter(claim.verdict for claim in found)
+    counts = Counter(claim.verdict for claim in claims)
     verdicts: tuple[Verdict, ...] = get_args(Verdict)
     return {verdict: counts[verdict] for verdict in verdicts if counts[verdict]}

@@ -42,25 +42,25 @@ def differences(
     So a seed that lacks a task never enters an average, and the spread is that between whole seeds. Rounded
     far below one example's weight, so that nothing but rounding errors is no gain.
     """
-    found: list[dict[int, float]] = []
+    by_column: list[dict[int, float]] = []
     for column in columns:
         a, b = column.by_seed(ours), column.by_seed(other)
         values = {seed: of(a[seed], b[seed]) for seed in a.keys() & b.keys()}
-        found.append({seed: value for seed, value in values.items() if value is not None})
-    seeds = set.intersection(*map(set, found)) if found else set()
-    return [round(fmean(values[seed] for values in found), 12) for seed in sorted(seeds)]
+        by_column.append({seed: value for seed, value in values.items() if value is not None})
+    seeds = set.intersection(*map(set, by_column)) if by_column else set()
+    return [round(fmean(values[seed] for values in by_column), 12) for seed in sorted(seeds)]
 
 
 def gain(
     columns: Sequence[Column], ours: Method, other: Method, of: Difference = in_accuracy
 ) -> Interval | None:
     """Return the mean of the differences with Student's t interval over the seeds; None without a common seed."""
-    found = differences(columns, ours, other, of)
-    return student_t(found) if found else None
+    values = differences(columns, ours, other, of)
+    return student_t(values) if values else None
 
 
 def scores(columns: Sequence[Column], method: Method) -> list[list[float]]:
     """Return the accuracies of a row, a list a column, of the seeds that it has in every column."""
-    found = [column.by_seed(method) for column in columns]
-    seeds = sorted(set.intersection(*map(set, found))) if found else []
-    return [[records[seed].metrics["test_accuracy"] for seed in seeds] for records in found]
+    by_column = [column.by_seed(method) for column in columns]
+    seeds = sorted(set.intersection(*map(set, by_column))) if by_column else []
+    return [[records[seed].metrics["test_accuracy"] for seed in seeds] for records in by_column]

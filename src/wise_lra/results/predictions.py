@@ -24,7 +24,7 @@ class Predictions:
         example: (n,), the place of each example in the test split of the prepared data.
         label: (n,), its class.
         predicted: (n,), the class that the model chose.
-        probability: (n, classes), how likely the model took each class to be; kept as float16.
+        probability: (n, classes), how likely the model took each class to be; stored as float16.
     """
 
     example: np.ndarray
@@ -55,14 +55,14 @@ class Predictions:
                 if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
                     raise ValueError(f"expected arrays of at most {_MOST_BYTES:,} bytes")
             with np.load(path, allow_pickle=False) as arrays:
-                found = cls(*(arrays[name] for name in _ARRAYS))
+                predictions = cls(*(arrays[name] for name in _ARRAYS))
         except OSError:
             raise
         except Exception as error:  # what a broken file makes numpy and zip raise is without limit
             raise ValueError(f"{path}: not {what}: {error}") from error
-        if fault := found.fault():
+        if fault := predictions.fault():
             raise ValueError(f"{path}: not {what}: {fault}")
-        return found
+        return predictions
 
     def fault(self) -> str:
         """Return what is wrong with shapes, types or values, "" if nothing is."""

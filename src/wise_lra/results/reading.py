@@ -21,17 +21,17 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     """
     expect_file(path, what, MOST_BYTES)
     try:
-        found = json.loads(
+        value = json.loads(
             path.read_text(encoding="utf-8"), object_pairs_hook=_unique, parse_constant=_not_finite
         )
-        _check_depth(found)
-        if not isinstance(found, dict):
-            raise ValueError(f"{type(found).__name__}: expected a JSON object")
+        _check_depth(value)
+        if not isinstance(value, dict):
+            raise ValueError(f"{type(value).__name__}: expected a JSON object")
     except RecursionError:
         raise ValueError(f"{path}: not {what}: nested deeper than {MOST_LEVELS} levels") from None
     except ValueError as error:
         raise ValueError(f"{path}: not {what}: {error}") from None
-    return found
+    return value
 
 
 def expect_file(path: Path, what: str, most_bytes: int) -> None:
@@ -69,19 +69,19 @@ def skipped(faults: Sequence[str]) -> list[str]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise ValueError(f"the key {twice!r} is there twice")
-    return found
+    return mapping
 
 
 def _not_finite(constant: str) -> NoReturn:
     raise ValueError(f"{constant}: expected a finite number")
 
 
-def _check_depth(found: Any) -> None:
-    level = [found]
+def _check_depth(value: Any) -> None:
+    level = [value]
     for _ in range(MOST_LEVELS):
         level = [
             child

@@ -200,9 +200,9 @@ def read_all(root: Path | str, faults: list[str] | None = None) -> list[Record]:
     records: list[Record] = []
     unread: list[OSError] = []
     walk = os.walk(root, onerror=unread.append)
-    found = [Path(at, name) for at, folders, files in walk for name in (*folders, *files)]
+    paths = [Path(at, name) for at, folders, files in walk for name in (*folders, *files)]
     errors: list[Exception] = [error for error in unread if not isinstance(error, FileNotFoundError)]
-    for path in sorted(path for path in found if path.suffix == ".json"):
+    for path in sorted(path for path in paths if path.suffix == ".json"):
         try:
             record = read(path)
             if path != record.path(root):

@@ -55,8 +55,8 @@ def adopt(records: Sequence[Record], source: Path, numbers: Numbers, reference: 
     there = {path.relative_to(reference): path for path in reference.rglob("*") if path.is_file()}
     stays = {name: path for name, path in there.items() if name.parts[0] not in replaced}
     try:
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
         for name, path in (stays | own).items():  # as it is, with fields that this version does not know
             write_bytes(new / name, path.read_bytes())
         try:
@@ -71,5 +71,5 @@ def adopt(records: Sequence[Record], source: Path, numbers: Numbers, reference: 
     finally:
         if not reference.exists() and old.exists():
             old.replace(reference)
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -127,7 +127,7 @@ class Table:
     @property
     def changed(self) -> str:
         """The preset whose settings were changed for this one ("quick" of "quick-1a2b3c4d"), or ""."""
-        return found[1] if (found := CHANGED.fullmatch(self.preset)) else ""
+        return match[1] if (match := CHANGED.fullmatch(self.preset)) else ""
 
     @property
     def header(self) -> tuple[str, ...]:

@@ -83,40 +83,44 @@ def notes(table: Table) -> list[str]:
     usual, *others = table.seeds
     where = "unless a cell says otherwise" if others else "in every cell"
     seeds = f"n={usual} seed{'s' * (usual != 1)} {where}"
-    said = [f"Test accuracy in per cent: mean ± half-width of the 95 % interval, {seeds}; bold is the best."]
+    result = [
+        f"Test accuracy in per cent: mean ± half-width of the 95 % interval, {seeds}; bold is the best."
+    ]
     if table.missing:
         whole = len(table.rows)
         lacking = [
             label + f" ({', '.join(rows)})" * (len(rows) < whole) for label, rows in table.missing.items()
         ]
-        said.append(f"Without a run: {'; '.join(lacking)}.")
+        result.append(f"Without a run: {'; '.join(lacking)}.")
     if "t" in methods:
-        said.append("n of 2 or more: Student's t over the seeds.")
+        result.append("n of 2 or more: Student's t over the seeds.")
     if "wilson" in methods:
-        said.append("n=1: Wilson over the test examples, its larger side; the spread of seeds is not in it.")
+        result.append(
+            "n=1: Wilson over the test examples, its larger side; the spread of seeds is not in it."
+        )
     if "average" in methods:
-        said.append(
+        result.append(
             f"Average: of {_labels(table.averaged)}, where all five are there, a FAIL counted at its number;"
             " half-widths combined as of independent errors, n the fewest seeds of the five."
         )
     if any(cell.at_chance for cell in cells):
-        said.append(
+        result.append(
             "FAIL: not surely above the majority class, by Wilson's lower bound over the test examples."
         )
     if other := [column for column in columns if column.records and not column.comparable]:
-        said.append(f"No published number compares with {_labels(other)}: data or length are not LRA's.")
+        result.append(f"No published number compares with {_labels(other)}: data or length are not LRA's.")
     unprinted = [row.label for row in table.rows if not any(cell.published for cell in row.cells)]
     if unprinted and any(column.comparable for column in columns):
-        said.append(f"No published number that can be cited: {', '.join(unprinted)}.")
+        result.append(f"No published number that can be cited: {', '.join(unprinted)}.")
     if sources := sorted({cell.published.source for cell in cells if cell.published}):
         cited = "; ".join(CITATIONS[source] for source in sources)
-        said.append(f"Published, each at its authors' width, steps and recipe: {cited}.")
+        result.append(f"Published, each at its authors' width, steps and recipe: {cited}.")
     if masked := [column for column in columns if column.masks_black]:
-        said.append(f"Black pixels are masked as padding, as in LRA's code: {_labels(masked)}.")
+        result.append(f"Black pixels are masked as padding, as in LRA's code: {_labels(masked)}.")
     if any(cell.dirty for cell in cells):
-        said.append("*: run with uncommitted changes, so the commit alone does not reproduce the column.")
+        result.append("*: run with uncommitted changes, so the commit alone does not reproduce the column.")
     devices = "; ".join(f"{count} on {device}" for device, count in sorted(runs.items()))
-    return [*said, f"Runs: {devices}.", *table.left_out]
+    return [*result, f"Runs: {devices}.", *table.left_out]
 
 
 def comparison(table: Table) -> Section:
@@ -134,7 +138,7 @@ def details(table: Table) -> list[Section]:
         for row in table.rows
         if row.middle
     ]
-    claims = [Line(claim.name, [claim.of, found(claim), claim.verdict]) for claim in table.claims]
+    claims = [Line(claim.name, [claim.of, evidence(claim), claim.verdict]) for claim in table.claims]
     sections = [
         Section(
             "Difference from vanilla",
@@ -176,13 +180,13 @@ def spread(interval: Interval | None, text: Callable[[float], str] = signed) -> 
     return DASH if interval is None else f"{_bounds(interval, text)} (n={interval.n})"
 
 
-def found(claim: Claim) -> str:
+def evidence(claim: Claim) -> str:
     """Return what a claim rests on: points of accuracy, or per cent of time; and how much of a given gain."""
     if claim.unit == "time":
-        return spread(claim.found, lambda share: f"{signed(share)} %")
-    if claim.given is None or claim.found is None:
-        return spread(claim.found)
-    text = f"{spread(claim.found)} of the published {signed(claim.given)}"
+        return spread(claim.estimate, lambda share: f"{signed(share)} %")
+    if claim.printed is None or claim.estimate is None:
+        return spread(claim.estimate)
+    text = f"{spread(claim.estimate)} of the published {signed(claim.printed)}"
     return f"{text}: {_bounds(claim.remains, _whole)}" if claim.remains else text
 
 
@@ -191,11 +195,11 @@ def checklist(claims: Sequence[Claim]) -> list[str]:
     result = []
     for name, group in grouped(claims):
         verdicts = ", ".join(f"{verdict} {count}/{len(group)}" for verdict, count in tally(group).items())
-        result.append(f"{name}: {verdicts}; {group[0].of} {found(group[0])}")
+        result.append(f"{name}: {verdicts}; {group[0].of} {evidence(group[0])}")
     return result
 
 
-def drawn(table: Table) -> Any:
+def for_terminal(table: Table) -> Any:
     """Return what rich's `Console.print` shows: the table, its notes, and a line a claim of the paper."""
     from rich.console import Group  # here: only a terminal needs it
     from rich.table import Table as Grid
@@ -242,7 +246,7 @@ def _is_best(cell: Cell, best: float | None) -> bool:
 
 
 def _cost(table: Table) -> Section:
-    """Return a row a cell; a measure that no run has, as memory where no device told it, has no column."""
+    """Return a row a cell; a measure that no run has, as memory where no device measures it, has no column."""
     used = [
         (column.label, row.label, row.cells[index].costs)
         for index, column in enumerate(table.columns)
@@ -278,18 +282,18 @@ def _differing(changed: Table, own: Table) -> list[str]:
     """Return "recipe.steps=50 (240)" for each setting of a run that the preset's own run has otherwise.
 
     Compared with the last run of the preset that shares task, backbone and attention; [] where none does. A
-    value that the configuration repeats, as the model does the attention's, is told once, at its shortest key.
+    value that the configuration repeats, as the model does the attention's, is shown once, at its shortest key.
     """
     runs = {(record.task, record.method): record for column in own.columns for record in column.records}
     for record in (record for column in changed.columns for record in column.records):
         if other := runs.get((record.task, record.method)):
             ours, theirs = dict(_leaves(record.config)), dict(_leaves(other.config))
-            told: dict[tuple[str, str], str] = {}
+            shown: dict[tuple[str, str], str] = {}
             for key in sorted(ours.keys() | theirs.keys(), key=lambda key: (key.count("."), key)):
                 has, had = (str(config.get(key, "none")) for config in (ours, theirs))
                 if has != had:
-                    told.setdefault((key.rpartition(".")[2], has), f"{key}={has} ({had})")
-            return list(told.values())
+                    shown.setdefault((key.rpartition(".")[2], has), f"{key}={has} ({had})")
+            return list(shown.values())
     return []
 
 
