@@ -204,6 +204,17 @@ def test_the_newest_version_is_taken(others, tmp_path):
     assert sources.directory(tmp_path, TASKS["text"]) is None
 
 
+@pytest.mark.parametrize("task", ["retrieval", "text"])
+def test_a_stand_in_or_another_protocol_in_the_store_is_not_taken_for_the_release(built, tmp_path, task):
+    few = {"train": 3, "validation": 3, "test": 3}
+    prepare(TASKS[task], root=tmp_path, source="standin", standin=few)
+    assert sources.directory(tmp_path / "tfds", TASKS[task]) is None
+    (made,) = (tmp_path / "tfds" / f"lra_{task}").glob("*/*")
+    assert sources.directory(made, TASKS[task]) is None
+    assert sources.directory(built[task].parents[2], TASKS[task]) == built[task]
+    assert sources.directory(built[task].parents[2], TASKS[task], "release-1234abcd") is None
+
+
 def test_a_directory_is_found_and_prepared(built, others, tmp_path):
     release = prepare(TASKS["image"], root=built["image"].parents[3])
     for archives, source in (

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from preparing import FEW, MADE, counts, folders, prepared
-from upstream import FILES, SAMPLE, TASKS, image_files, pack, packed, read, text_files, unpack
+from upstream import FILES, SAMPLE, TASKS, pack, packed, read, text_files, unpack
 
 from wise_lra.data import prepare, sources
 from wise_lra.data.packed import PackedSplit, read_manifest, verify
@@ -289,15 +289,3 @@ def test_a_folder_of_other_data_under_a_name_is_refused_and_left_alone(tmp_path,
     with pytest.raises(ValueError, match=rf"{put}: .*{key}"):
         prepared(task, tmp_path / "data")
     assert read_manifest(put) == before
-
-
-def test_both_versions_of_cifar_10_are_packed_alike(tmp_path):
-    for kind, name in (("py", "cifar-10-python.tar.xz"), ("bin", "cifar-10-binary.tar.gz")):
-        (tmp_path / kind).mkdir()
-        pack(tmp_path / kind / name, image_files(kind))
-    python, binary = (prepared("image", tmp_path / kind) for kind in ("py", "bin"))
-    assert python.manifest["sha256"] == binary.manifest["sha256"]
-    assert (python.manifest["source"], binary.manifest["source"]) == (
-        "cifar-10-python.tar.xz",
-        "cifar-10-binary.tar.gz",
-    )

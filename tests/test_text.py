@@ -38,12 +38,6 @@ def test_ids_are_byte_plus_one_and_cut_at_the_limit(tmp_path):
     assert len(read(text, path)[0].documents[0]) == 4096
 
 
-def test_the_folder_reads_like_the_archive(tmp_path):
-    folder = unpack(tmp_path, text_files()) / "aclImdb"
-    archive = pack(tmp_path / "aclImdb_labelled.tar.xz", text_files())
-    assert [*map(decoded, read(text, folder))] == [*map(decoded, read(text, archive))]
-
-
 def test_lra_validates_on_test(tmp_path):
     examples = [*map(decoded, read(text, unpack(tmp_path, text_files()), protocol="lra"))]
     assert Counter(split for split, _, _ in examples) == {"train": 40, "validation": 40, "test": 40}

@@ -62,7 +62,9 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
     def build(self, examples: Iterable[Example], facts: dict[str, Any]) -> Path:
         """Write examples, and then the facts, as metadata; return the directory, which appears when it is whole."""
         self.examples, self.facts = examples, facts
-        self.download_and_prepare()
+        folder = self.data_dir_root  # for downloads, which are none, so that no folders are made for them
+        config = tfds.download.DownloadConfig(extract_dir=folder)
+        self.download_and_prepare(download_dir=folder, download_config=config)
         return Path(self.data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -115,38 +115,38 @@ def choose(request: Request) -> Source:
     ):
         if value not in expected:
             raise ValueError(f"{key}={value!r}: expected one of {', '.join(expected)} for {name}")
-    made = _made(request)
+    own = _synthetic(request)
     if source == "standin" and name in GENERATORS:
-        return replace(made, reason="it needs no stand-in: the generator follows LRA's definition")
+        return replace(own, reason="it needs no stand-in: the generator follows LRA's definition")
     if source in ("generated", "standin"):
-        return replace(made, reason=f"data.source={source}")
-    if source == "auto" and name in GENERATORS and made.variant:
-        return replace(made, reason=f"LRA's release has no examples of these settings ({made.variant})")
-    if found := _found(request):
-        return found
+        return replace(own, reason=f"data.source={source}")
+    if source == "auto" and name in GENERATORS and own.variant:
+        return replace(own, reason=f"LRA's release has no examples of these settings ({own.variant})")
+    if present := _present(request):
+        return present
     if source == "auto" and name in GENERATORS:
-        return replace(made, reason="LRA's release was not found, and the generator follows its definition")
+        return replace(own, reason="LRA's release was not found, and the generator follows its definition")
+    if source == "auto" and (request.root / name / own.slug).is_dir():
+        return replace(own, reason="it was prepared before, and the real data are still not there")
     upstream = SMALL.get(name, LRA_RELEASE)
-    if source == "auto" and (request.root / name / made.slug).is_dir():
-        return replace(made, reason="it was prepared before, and the real data are still not there")
     if source == "auto" and name not in SMALL:
-        why = f"the real data were not found; data.source=release fetches their {upstream.bytes / 1e9:.1f} GB"
-        return replace(made, reason=why)
+        size = f"{upstream.bytes / 1e9:.1f} GB"
+        return replace(own, reason=f"the real data were not found; data.source=release fetches their {size}")
     fetched = replace(_real(request, "release", upstream.name), upstream=upstream)
     if not (silence := unreachable(upstream)):
         if source == "release":
             return replace(fetched, reason="data.source=release")
-        return replace(fetched, reason="it was not found here, and its publisher answers", otherwise=made)
+        return replace(fetched, reason="it was not found here, and its publisher answers", otherwise=own)
     why = f"{upstream.name} was not found and {upstream.address} cannot be reached ({silence})"
     if source == "auto":
-        return replace(made, reason=why)
+        return replace(own, reason=why)
     raise FileNotFoundError(
         f"{name}: {why}; {upstream.by_hand(request.root)}, or name a folder that holds it by data.archives, "
         f"or take data.source={'generated' if name in GENERATORS else 'standin'}"
     )
 
 
-def _made(request: Request) -> Source:
+def _synthetic(request: Request) -> Source:
     """Return the source that the project makes itself."""
     task = request.task
     generated = task.name in GENERATORS
@@ -181,18 +181,19 @@ def _real(request: Request, form: str, name: str) -> Source:
     return Source(form, settings, variant, name, count)
 
 
-def _found(request: Request) -> Source | None:
+def _present(request: Request) -> Source | None:
     """Return the real data that are prepared or lie in one of the places, in the order of `FORMS`."""
     task = request.task
     given = {"data.release": request.release, "data.archives": request.archives, "data.root": request.root}
     for key in ("data.release", "data.archives"):
         if (place := given[key]) is not None and not Path(place).exists():
             raise FileNotFoundError(f"{key}={place}: no such file or folder")
-    there = {key: find(Path(place), task) for key, place in given.items() if place is not None}
+    config = _real(request, "release", "").slug
+    there = {key: find(Path(place), task, config) for key, place in given.items() if place is not None}
     if request.release is not None and task.name not in SMALL and not there["data.release"]:
         raise FileNotFoundError(
             f"data.release={request.release}: nothing there, expected {READERS[task.name].EXPECTED}, "
-            f"or TFDS' {_known_to_tfds(task)}/"
+            f"or TFDS' {_theirs(task) or f'lra_{task.name}'}/"
         )
     for form in FORMS:
         source = _real(request, form, str(request.root / task.name))
@@ -221,47 +222,50 @@ class Found(NamedTuple):
     name: str
 
 
-def find(place: Path, task: Task) -> list[Found]:
+def find(place: Path, task: Task, config: str = "release") -> list[Found]:
     """Return what lies in a folder, or is itself this folder or archive, by its own name or that of a link to it.
 
-    Raises ValueError on a name with control characters, which would reach logs.
+    `config` is the configuration of our own data sets that will do. Raises ValueError on a name with control
+    characters, which would reach logs.
     """
-    found = _in(place, task) or _in(place.resolve(), task)
+    found = _in(place, task, config) or _in(place.resolve(), task, config)
     for data in found:
         if not data.name.isprintable():
             raise ValueError(f"{data.path.parent}: {data.name!r} has control characters, rename it")
     return found
 
 
-def _in(place: Path, task: Task) -> list[Found]:
+def _in(place: Path, task: Task, config: str) -> list[Found]:
     size = {"size": _side(task)} if task.name == "pathfinder" else {}
     found = []
     if (path := READERS[task.name].find(place, **size)) is not None:
         sampled = task.name == "retrieval" and retrieval.sampled(path)
         found.append(Found("sample" if sampled else "release", path, path.name))
-    if (path := directory(place, task)) is not None:
+    if (path := directory(place, task, config)) is not None:
         found.append(Found("tfds", path, f"TFDS {_identity(path)[0]} {path.name}"))
     return found
 
 
-def directory(place: Path, task: Task) -> Path | None:
-    """Return the directory of the newest version of a task's data set, in a folder of TFDS or at it."""
-    own, known = f"lra_{task.name}", _known_to_tfds(task)
-    patterns = ("", "*/", f"{known}/*/", f"{known}/*/*/", f"TFDS/{known}/*/", f"{own}/release/*/")
+def directory(place: Path, task: Task, config: str = "release") -> Path | None:
+    """Return the directory of the newest version of a task's data set, in a folder of TFDS or at it.
+
+    The data set is that of TFDS' users, or ours with this configuration.
+    """
+    own, theirs = f"lra_{task.name}", _theirs(task)
+    patterns = ["", "*/", f"{own}/{config}/*/"]
+    patterns += [f"{above}{theirs}/{rest}" for above in ("", "TFDS/") for rest in ("*/", "*/*/") if theirs]
     infos = chain.from_iterable(place.glob(pattern + _INFO) for pattern in patterns)
-    found = [info.parent for info in infos if not stray(str(info.relative_to(place)))]
-    versions = sorted(  # so that of two with the same number always the same one is taken
-        {path for path in found if _identity(path)[0] == known or _identity(path) == (own, "release")}
-    )
-    return max(
-        versions, key=lambda path: [int(number) for number in re.findall(r"\d+", path.name)], default=None
-    )
+    found = {info.parent for info in infos if not stray(str(info.relative_to(place)))}
+    wanted = [
+        path for path in sorted(found) if _identity(path) == (own, config) or _identity(path)[0] == theirs
+    ]
+    return max(wanted, key=lambda path: [*map(int, re.findall(r"\d+", path.name))], default=None)
 
 
-def _known_to_tfds(task: Task) -> str:
-    """Return the name that TFDS' users have for the data set of a task, else ours."""
+def _theirs(task: Task) -> str | None:
+    """Return the name of the data set that TFDS' users have for a task, if they have one."""
     known = {"text": "imdb_reviews", "image": "cifar10", "pathfinder": f"pathfinder{_side(task)}"}
-    return known.get(task.name, f"lra_{task.name}")
+    return known.get(task.name)
 
 
 def _identity(path: Path) -> tuple[str, str]:
