@@ -23,7 +23,7 @@ from wise_lra.results.record import read_all
 from wise_lra.runs import plan
 from wise_lra.runs.key import variants_on_disk
 from wise_lra.runs.launcher import slots
-from wise_lra.runs.selection import Parser, Selection, jobs, one_of, preset_for
+from wise_lra.runs.selection import Parser, Selection, jobs, preset_for
 from wise_lra.runs.status import status_of
 
 RUNS, RECORDS = Path("results/runs"), [Path("results/records"), Path("results/reference")]
@@ -34,7 +34,7 @@ def main() -> int:
     parser = Parser(__doc__)
     option = parser.add_argument
     option("--jobs", default="", type=jobs, help="runs at a time; by default one a GPU, or one a core")
-    option("--measure", default="", type=one_of(("auto", "1", "0")), help="1: measure all; 0: records alone")
+    parser.choice("--measure", ("auto", "1", "0"), "1: all; 0: nothing; by default what has no record")
     option("--device", default="", help="what records call the device to plan for; by default this one")
     option("--seconds", type=float, default=60.0, help="for all measurements together, about")
     option("--records", type=Path, nargs="+", default=RECORDS, help="the first holds those that are done")

@@ -15,7 +15,7 @@ from wise_lra.config import options as known
 from wise_lra.config import purpose
 from wise_lra.results.reading import one_line
 from wise_lra.runs.reproduce import expect_settings, reproduce
-from wise_lra.runs.selection import Parser, jobs, one_of, preset_for, quoted
+from wise_lra.runs.selection import Parser, jobs, preset_for, quoted
 
 
 def main() -> int:
@@ -24,11 +24,11 @@ def main() -> int:
     Also, where nothing failed, 75 when a run was out of time (trainer.max_time) and 130 when one was interrupted.
     """
     parser = Parser(__doc__)
-    option, launchers = parser.add_argument, known("hydra/launcher")
+    option = parser.add_argument
     option("--data", default="", help="a folder with archives of the real data")
     option("--source", default="", help="auto, release, generated or standin")
     option("--jobs", default="", type=jobs, help="runs at a time; by default one a GPU, or one a core")
-    option("--launcher", default="", type=one_of(launchers), help=f"one of {', '.join(launchers)}")
+    parser.choice("--launcher", known("hydra/launcher"))
     option("--records", type=Path, default=Path("results/records"), help="folder of records")
     option("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
     option("overrides", nargs="*", help="settings of every run, as scripts/train.py takes them")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,12 +25,11 @@ from wise_lra.runs import job as job_module
 from wise_lra.runs import sweeper as sweeper_module
 from wise_lra.runs.display import Display
 from wise_lra.runs.job import Job
-from wise_lra.runs.key import RunKey
 from wise_lra.runs.launcher import Local
 from wise_lra.runs.lock import claim, holder
 from wise_lra.runs.reproduce import expect_settings, multirun, reproduce
 from wise_lra.runs.selection import Selection, quoted
-from wise_lra.runs.status import Progress, RunStatus, Status, complete_record
+from wise_lra.runs.status import RunStatus, Status, complete_record
 from wise_lra.runs.sweeper import Grid
 
 TRAIN = Path(__file__).with_name("fake_train.py")
@@ -250,12 +250,12 @@ def test_a_broken_display_leaves_no_process_behind(bench: Bench) -> None:
     bench.behave({"text/vanilla/seed0": "slow", "text/fnet/seed0": "stubborn"})
 
     class Broken(Display):
-        def show(self, running: Sequence[RunStatus], counts: str) -> None:
-            if sum(row.progress.step == 5 for row in running) == 2:
+        def show(self) -> None:
+            if sum(row.progress.step == 5 for row in self.state()[0]) == 2:
                 raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        bench.run(jobs, display=Broken(), patience=0.3)
+        bench.run(jobs, display=Broken, patience=0.3)
     assert [holder(job.folder) for job in jobs] == [None, None]
     assert jobs[0].status().status == Status.STOPPED
 
@@ -392,55 +392,44 @@ def test_the_time_left_is_that_of_the_schedule(bench: Bench) -> None:
     jobs, none = bench.jobs(), {"train": 0, "validation": 0, "test": 0}
     make(variant="stand-in", seed=1, seconds=none | {"total": 30}).write(bench.records)
     make(task="image", variant="stand-in", seed=1, seconds=none | {"total": 80}).write(bench.records)
-
-    def left(n_jobs: int) -> str:
-        """Return what the launcher says after the first two have started; then it is stopped."""
-        said: list[str] = []
-
-        class Kept(Display):
-            def show(self, running: Sequence[RunStatus], counts: str) -> None:
-                said.append(counts)
-                raise BrokenPipeError
-
-        with pytest.raises(BrokenPipeError):
-            bench.run(jobs, n_jobs, display=Kept())
-        return said[0].rpartition(", ")[2]
-
-    assert left(1) in ("3:40 left", "3:39 left"), "2 x 30 s and 2 x 80 s"
-    assert left(2) in ("1:50 left", "1:49 left")
+    assert Display(jobs, 1).state()[1].endswith("0:00 so far, 3:40 left"), "2 x 30 s and 2 x 80 s"
+    assert Display(jobs, 2).state()[1].endswith("0:00 so far, 1:50 left")
     (bench.records / "quick").rename(bench.records / "lra")
-    assert left(2).endswith("so far"), "nothing is known"
+    assert Display(jobs, 2).state()[1].endswith("0:00 so far"), "nothing is known"
 
 
-def shown(task: str, progress: Progress) -> RunStatus:
-    key = RunKey(preset="quick", task=task, backbone="fnet", attention="none", seed=0)
-    return RunStatus(key, Status.RUNNING, progress=progress)
-
-
-TEXT, IMAGE = (
-    shown("text", Progress("train", 450, 1000, 1.8341, 0.412, 60.0, 73.0)),
-    shown("image", Progress()),
-)
-COUNTS = "12 of 20 done, 1 failed, 2 running"
-
-
-def test_a_terminal_shows_the_table_of_running_cells() -> None:
-    console = Console(width=140, height=24, file=io.StringIO(), force_terminal=True, color_system=None)
-    display = Display(console)
+def shown(bench: Bench, heartbeat: float, terminal: bool) -> tuple[list[Job], str]:
+    """Return four jobs, of which one has failed and two are running, and what a console shows of them."""
+    console = Console(width=140, height=24, file=io.StringIO(), force_terminal=terminal, color_system=None)
+    jobs = bench.jobs()
+    display = Display(jobs, 2, console, heartbeat)
     with display.opened():
-        display.show([TEXT, IMAGE], COUNTS)
-    written = console.file.getvalue()  # type: ignore[attr-defined]
-    for text in (str(TEXT.key), "45 %", "1.834", "41.20", "1:13 left", str(IMAGE.key), COUNTS):
+        for job in jobs[:3]:
+            display.started(job)
+        display.ended(jobs[0], RunStatus(jobs[0].key, Status.FAILED, reason="the loss is nan"))
+        jobs[1].folder.mkdir(parents=True)
+        progress = {"phase": "train", "step": 450, "steps": 1000, "loss": 1.8341, "accuracy": 0.412}
+        times = {"seconds": 60.0, "seconds_left": 73.0}
+        (jobs[1].folder / "progress.json").write_text(json.dumps(progress | times))
+        display.show()
+    return jobs, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+COUNTS = ("0 of 4 done", "1 failed", "2 running", "1 waiting", "the loss is nan")
+
+
+def test_a_terminal_shows_the_table_of_running_cells(bench: Bench) -> None:
+    jobs, written = shown(bench, 60, terminal=True)
+    for text in (str(jobs[1].key), "45 %", "1.834", "41.20", "1:13 left", str(jobs[2].key), *COUNTS):
         assert text in written
 
 
-def test_without_a_terminal_a_line_tells_that_it_is_alive() -> None:
-    out = io.StringIO()
-    Display(Console(file=out, width=300), heartbeat=60).show([TEXT, IMAGE], COUNTS)
-    assert out.getvalue() == ""
-    Display(Console(file=out, width=300), heartbeat=0.0).show([TEXT, IMAGE], COUNTS)
-    for text in (f"{TEXT.key} 45 %", COUNTS):
-        assert text in out.getvalue()
+def test_without_a_terminal_a_line_tells_that_it_is_alive(bench: Bench) -> None:
+    jobs, quiet = shown(bench, 60, terminal=False)
+    assert [line.split()[0] for line in quiet.splitlines()] == ["start"] * 3 + ["failed"]
+    shutil.rmtree(jobs[1].folder)
+    jobs, alive = shown(bench, 0.0, terminal=False)
+    assert alive.splitlines()[-1].startswith(f"running {jobs[1].key} 45 %, {jobs[2].key} 0 %; 0 of 4 done")
 
 
 SELECTION = Selection("quick", ("text", "image"), BACKBONES, ("softmax", "linear"), (1, 0))
@@ -498,7 +487,7 @@ def test_hydra_reads_a_path_back(path: str) -> None:
     [
         (("--tasks=texts",), "--tasks: 'texts'"),
         (("--jobs=0",), "--jobs: '0'"),
-        (("--launcher=slurm",), "--launcher: 'slurm'"),
+        (("--launcher=slurm",), "'slurm'"),
         (("--preset=quick", "seed=1"), "seed=1"),
     ],
 )

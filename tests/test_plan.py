@@ -94,7 +94,7 @@ def test_a_bad_record_is_named_and_the_plan_is_of_the_others(tmp_path: Path, scr
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--measure=yes"], "--measure: 'yes'"),
+        (["--measure=yes"], "'yes'"),
         (["--tasks=imdb"], "--tasks: 'imdb'"),
         (["--preset=quick", "recipe.stepz=5"], "recipe.stepz=5"),
         (["--preset=quick", "--device=no such"], "device='no such'"),

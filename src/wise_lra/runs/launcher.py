@@ -6,9 +6,9 @@ import shlex
 import signal
 import subprocess
 import time
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -17,10 +17,8 @@ from omegaconf import DictConfig
 
 from wise_lra.results.reading import one_line
 from wise_lra.runs.display import Display
-from wise_lra.runs.estimate import clock, duration, makespan
 from wise_lra.runs.job import STOPPED, Job, Outcome, planned
-from wise_lra.runs.key import RunKey, on_disk
-from wise_lra.runs.status import FAILED, LOG, PROGRESS, Progress, RunStatus, Status, complete_record
+from wise_lra.runs.status import FAILED, LOG, PROGRESS, RunStatus
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -31,7 +29,6 @@ class _Process:
     slot: dict[str, str]
     process: subprocess.Popen[bytes]
     log_start: int
-    began: float
 
 
 class Local(Launcher):
@@ -44,7 +41,7 @@ class Local(Launcher):
         n_jobs: how many run at a time; None for one a GPU, or one a core.
         patience: seconds between SIGINT and SIGKILL.
         pause: seconds between two looks at the processes.
-        display: what shows the jobs; by default the terminal.
+        display: makes what shows the jobs, of the jobs and the number at a time.
     """
 
     def __init__(
@@ -52,10 +49,9 @@ class Local(Launcher):
         n_jobs: int | None = None,
         patience: float = 30.0,
         pause: float = 0.2,
-        display: Display | None = None,
+        display: Callable[[Sequence[Job], int], Display] = Display,
     ) -> None:
-        self.n_jobs, self.patience, self.pause = n_jobs, patience, pause
-        self.display = display or Display()
+        self.n_jobs, self.patience, self.pause, self._display = n_jobs, patience, pause, display
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives; a job is not a call of `task_function` but a process of scripts/train.py."""
@@ -72,14 +68,17 @@ class Local(Launcher):
         """Return the row of each job, in order. Raises KeyboardInterrupt when all have ended after a signal."""
         from wise_lra.devices import visible_gpus  # torch takes seconds to import
 
-        self._begin(jobs, slots(visible_gpus(), self.n_jobs))
+        self.free, self.waiting = slots(visible_gpus(), self.n_jobs), deque(jobs)
+        self.running: list[_Process] = []
+        self.rows: dict[Job, RunStatus] = {}
+        self.display = self._display(jobs, len(self.free))
         with _signals() as came, self.display.opened():
             try:
-                while (self._waiting or self._running) and not came:
+                while (self.waiting or self.running) and not came:
                     self._collect()
-                    while self._free and self._waiting and not came:
-                        self._start(self._waiting.popleft())
-                    self.display.show(*self.state())
+                    while self.free and self.waiting and not came:
+                        self._start(self.waiting.popleft())
+                    self.display.show()
                     time.sleep(self.pause)
             finally:  # also where the terminal has closed: no process is left behind
                 self._stop(came)
@@ -87,44 +86,6 @@ class Local(Launcher):
         if came:
             raise KeyboardInterrupt
         return [self.rows[job] for job in jobs]
-
-    def state(self) -> tuple[list[RunStatus], str]:
-        """Return the rows of running jobs, with the seconds left of each, and the counts of all in a line.
-
-        The line is like "3 of 20 done, 1 failed, 2 running, 14 waiting, 12:05 so far, 25:00 left".
-        """
-        running, known = [], dict(self._seconds)
-        for one in self._running:
-            key, progress = one.job.key, Progress.read(one.job.folder)
-            elapsed = progress.seconds or time.monotonic() - one.began
-            if progress.seconds_left is None and (whole := duration(key, known)) is not None:
-                progress = replace(progress, seconds_left=max(whole - elapsed, 0.0))
-            if progress.seconds_left is not None:
-                known[key] = elapsed + progress.seconds_left
-            running.append(RunStatus(key, Status.RUNNING, progress=progress))
-        ended = Counter(row.status for row in self.rows.values())
-        total = ended.total() + len(running) + len(self._waiting)
-        parts = [f"{ended.pop(Status.DONE, 0)} of {total} done"]
-        counts = [*ended.items(), ("running", len(running)), ("waiting", len(self._waiting))]
-        parts += [f"{number} {what}" for what, number in counts if number]
-        parts += [f"{clock(time.monotonic() - self._began)} so far"]
-        here = [row.progress.seconds_left for row in running]
-        queued = [duration(job.key, known) for job in self._waiting]
-        if (running or queued) and None not in (*here, *queued):
-            parts += [f"{clock(makespan(here, queued, self._slots))} left"]  # type: ignore[arg-type]
-        return running, ", ".join(parts)
-
-    def _begin(self, jobs: Sequence[Job], slots: list[dict[str, str]]) -> None:
-        self._waiting, self._free, self._slots = deque(jobs), slots, len(slots)
-        self._running: list[_Process] = []
-        self.rows: dict[Job, RunStatus] = {}
-        self._began = time.monotonic()
-        self._seconds: dict[RunKey, float] = {}  # that runs of these presets took
-        for records, preset in {(job.records, job.key.preset) for job in jobs}:
-            for key in on_disk(preset, records, records):
-                with contextlib.suppress(ValueError):
-                    if record := complete_record(key, records):
-                        self._seconds[key] = record.seconds["total"]
 
     def _start(self, job: Job) -> None:
         """Start a job in a free slot; one that disk or system refuse has failed."""
@@ -141,35 +102,33 @@ class Local(Launcher):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", **self._free[0]},
+                    env={**os.environ, "PYTHONUNBUFFERED": "1", **self.free[0]},
                     process_group=0,
                 )
         except OSError as error:
-            self._end(job, job.ended(1, f"could not start: {error}, in {job.folder}"), 0.0)
+            self._end(job, 1, f"could not start: {error}, in {job.folder}")
             return
-        self._running.append(_Process(job, self._free.pop(0), process, start, time.monotonic()))
-        self.display.started(str(job.key))
+        self.running.append(_Process(job, self.free.pop(0), process, start))
+        self.display.started(job)
 
     def _collect(self, interrupted: bool = False) -> None:
         """Take the processes that ended; those that were `interrupted` have not failed, however they ended."""
-        for one in [one for one in self._running if one.process.poll() is not None]:
-            self._running.remove(one)
-            self._free.append(one.slot)
+        for one in [one for one in self.running if one.process.poll() is not None]:
+            self.running.remove(one)
+            self.free.append(one.slot)
             status = one.process.returncode
             if status:
                 _kill(one)  # a worker that outlives its run holds memory and lock
                 status = 128 + signal.SIGINT if interrupted else status
-            self._end(one.job, one.job.ended(status, reason(one, status)), time.monotonic() - one.began)
+            self._end(one.job, status, reason(one, status))
 
-    def _end(self, job: Job, row: RunStatus, seconds: float) -> None:
-        self.rows[job] = row
-        if row.record:
-            self._seconds[job.key] = row.record.seconds["total"]
-        self.display.ended(row, seconds, self.state()[1])
+    def _end(self, job: Job, exit_status: int, reason: str) -> None:
+        self.rows[job] = job.ended(exit_status, reason)
+        self.display.ended(job, self.rows[job])
 
     def _stop(self, came: Sequence[tuple[int, float]]) -> None:
         """Interrupt all processes, and kill those that are there when the patience is over."""
-        begin, alive = time.monotonic(), self._running
+        begin, alive = time.monotonic(), self.running
         for one in alive:  # a run ends its own workers
             with contextlib.suppress(ProcessLookupError):
                 one.process.send_signal(signal.SIGINT)

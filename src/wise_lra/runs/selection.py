@@ -66,14 +66,18 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str | None) -> None:
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, allow_abbrev=False, formatter_class=layout)
-        presets = options("preset")
-        self.add_argument("--preset", default="", type=one_of(presets), help=f"one of {', '.join(presets)}")
+        self.choice("--preset", options("preset"))
         for axis, known in {"tasks": list(TASKS), "backbones": None, "attentions": None}.items():
             known = known or [name for name in options(axis.removesuffix("s")) if name != NONE]
             default = ",".join(getattr(Selection, axis))
             text = f"separated by commas; default {default}"
             self.add_argument(f"--{axis}", default="", type=some_of(known), help=text)
         self.add_argument("--seeds", default="", type=seeds, help="as 0,1,2 or 0..4; default 0")
+
+    def choice(self, option: str, known: Sequence[str], text: str = "") -> None:
+        """Add an option that is one of these names, or ""."""
+        name, text = option.lstrip("-").upper(), text or f"one of {', '.join(known)}"
+        self.add_argument(option, default="", choices=("", *known), metavar=name, help=text)
 
     def select(self, words: Sequence[str] | None = None) -> tuple[argparse.Namespace, Selection]:
         """Read a command line, by default this process's."""
@@ -86,17 +90,6 @@ class Parser(argparse.ArgumentParser):
         """Print what is wrong, and exit."""
         print(f"error: {one_line(message)}", file=sys.stderr)
         raise SystemExit(2)
-
-
-def one_of(known: Sequence[str]) -> Callable[[str], str]:
-    """Return what reads an option that is one of these names, or ""."""
-
-    def read(text: str) -> str:
-        if text and text not in known:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(known)}")
-        return text
-
-    return read
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -95,7 +95,8 @@ class Space:
     def facts(self) -> dict[str, str]:
         """Return what two searches of one study have in common: the space, and what is fixed of science."""
         space = {key: str(within) for key, within in self.distributions.items()}
-        return space | dict(text.split("=", 1) for text in self.fixed if is_science(text))
+        fixed = (text.partition("=") for text in self.fixed if is_science(text))
+        return space | {key: value for key, _, value in fixed}
 
 
 def distribution(override: Override) -> BaseDistribution:
