@@ -27,7 +27,7 @@ from wise_lra.runs.display import Display
 from wise_lra.runs.job import Job
 from wise_lra.runs.launcher import Local
 from wise_lra.runs.lock import claim, holder
-from wise_lra.runs.reproduce import expect_settings, multirun, reproduce
+from wise_lra.runs.reproduce import expect_settings, reproduce
 from wise_lra.runs.selection import Selection, quoted
 from wise_lra.runs.status import RunStatus, Status, complete_record
 from wise_lra.runs.sweeper import Grid
@@ -453,17 +453,6 @@ def test_a_reproduction_is_a_multirun_and_a_table(tmp_path: Path, capfd: pytest.
     said = capfd.readouterr().out
     assert "'hydra/launcher=joblib'" in said
     assert "n_jobs" not in said
-
-
-def test_a_grid_sweeps_a_whole_seed_before_the_next() -> None:
-    assert multirun(SELECTION, "lra", alone=False) == [
-        "-m",
-        "preset=lra",
-        "seed=1,0",
-        "task=text,image",
-        "backbone=vanilla,fnet",
-        "attention=choice(softmax,linear)",
-    ]
 
 
 @pytest.mark.parametrize("override", ["seed=1", "+task=image", "data.folder=x", "overwrite=true"])

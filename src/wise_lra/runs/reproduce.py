@@ -50,8 +50,9 @@ def reproduce(
         expect_room(folder)
     preset, why = preset_for(selection.preset, gpus)
     print(f"preset={preset}: {why}")
-    command = multirun(selection, preset, alone=preset == "quick" or not (gpus or launcher))
-    command += [f"hydra/launcher={launcher or 'local'}"]
+    command = ["-m", *selection.multirun(preset), f"hydra/launcher={launcher or 'local'}"]
+    if preset == "quick" or not (gpus or launcher):
+        command += ["trainer.threads=1"]  # no result depends on how many run at a time
     command += [] if launcher else [f"hydra.launcher.n_jobs={jobs or 'null'}"]
     command += [f"{name}={quoted(path)}" for name, path in (("records", records), ("runs", runs))]
     command += overrides
@@ -75,17 +76,6 @@ def expect_settings(overrides: Sequence[str]) -> None:
     for override in overrides:
         if instead := OWN.get(override.lstrip("+~").partition("=")[0]):
             raise ValueError(f"{override}: the grid decides this for every cell; say {instead}")
-
-
-def multirun(selection: Selection, preset: str, alone: bool) -> list[str]:
-    """Return the overrides of the grid, which sweep a whole seed before the next one.
-
-    `alone` gives each run one thread, so that no result depends on how many run at a time.
-    """
-    axes = {"seed": selection.seeds, "task": selection.tasks, "backbone": selection.backbones}
-    swept = [f"{axis}={','.join(map(str, values))}" for axis, values in axes.items()]
-    attentions = f"attention=choice({','.join(selection.attentions)})"  # a backbone without one ignores it
-    return ["-m", f"preset={preset}", *swept, attentions, *["trainer.threads=1"] * alone]
 
 
 def run_script(path: Path, arguments: Sequence[str]) -> int:

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wise_lra.config import options
 from wise_lra.registry import BACKBONES, NONE, SOFTMAX, TASKS
 from wise_lra.results.reading import one_line
 from wise_lra.runs.key import RunKey
+from wise_lra.runs.sweeper import combinations
 
 
 @dataclass(frozen=True)
@@ -25,29 +26,20 @@ class Selection:
     seeds: tuple[int, ...] = (0,)
     given: tuple[str, ...] = ()
 
-    def keys(self, preset: str, variants: Mapping[str, str] | None = None) -> list[RunKey]:
-        """Return the runs of the grid, all of a seed before the next; `variants` are those of tasks on stand-ins.
+    def multirun(self, preset: str) -> list[str]:
+        """Return the overrides that sweep the grid, a whole seed before the next one."""
+        axes = {"seed": self.seeds, "task": self.tasks, "backbone": self.backbones}
+        swept = [f"{axis}={','.join(map(str, values))}" for axis, values in axes.items()]
+        return [f"preset={preset}", *swept, f"attention=choice({','.join(self.attentions)})"]
 
-        A backbone that holds no attention has one run, whatever the attentions.
-        """
-        models = [
-            (backbone, attention if BACKBONES[backbone].holds_attention else NONE)
-            for backbone in self.backbones
-            for attention in self.attentions
-        ]
-        return [
-            RunKey(
-                preset=preset,
-                task=task,
-                variant=(variants or {}).get(task, ""),
-                backbone=backbone,
-                attention=attention,
-                seed=seed,
-            )
-            for seed in self.seeds
-            for task in self.tasks
-            for backbone, attention in dict.fromkeys(models)
-        ]
+    def keys(self, preset: str, variants: Mapping[str, str] | None = None) -> list[RunKey]:
+        """Return the runs of the grid, in the order of the sweep; `variants` are those of tasks on stand-ins."""
+        keys = []
+        for overrides in combinations(self.multirun(preset)):
+            axes: dict[str, Any] = dict(text.split("=") for text in overrides)
+            axes |= {"seed": int(axes["seed"]), "variant": (variants or {}).get(axes["task"], "")}
+            keys.append(RunKey(**({"attention": NONE} | axes)))
+        return keys
 
     def has(self, key: RunKey) -> bool:
         """Tell whether a run fits the axes that were given."""

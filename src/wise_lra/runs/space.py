@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from omegaconf import OmegaConf
 from optuna.distributions import (
@@ -17,7 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from wise_lra.config import CONFIGS, ConfigurationError, compose
+from wise_lra.config import ConfigurationError, compose
+from wise_lra.runs.sweeper import parsed
 
 Values = Mapping[str, Any]
 
@@ -44,14 +42,11 @@ class Space:
         value the command line's narrower choice leaves out is left out.
         Raises ConfigurationError on a value that is no choice, range or interval.
         """
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            own = parser.parse_overrides([f"{key}={value}" for key, value in params.items()])
-            given = {one.key_or_group: one for one in parser.parse_overrides(list(arguments))}
-            swept = {key: one for key, one in given.items() if one.is_sweep_override()}
-            searched = {one.key_or_group: one for one in own if one.key_or_group not in given} | swept
-            distributions = {key: distribution(one) for key, one in searched.items()}
+        own = parsed([f"{key}={value}" for key, value in params.items()])
+        given = {one.key_or_group: one for one in parsed(arguments)}
+        swept = {key: one for key, one in given.items() if one.is_sweep_override()}
+        searched = {one.key_or_group: one for one in own if one.key_or_group not in given} | swept
+        distributions = {key: distribution(one) for key, one in searched.items()}
         fixed = tuple(str(one.input_line) for key, one in given.items() if key not in swept)
         trials = [{k: v for k, v in one.items() if k in swept or k not in given} for one in first]
         within = [one for one in trials if all(holds(distributions[k], one[k]) for k in swept if k in one)]

@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -146,18 +147,23 @@ class Grid(LaunchingSweeper):
                 time.sleep(LOOK_AGAIN)
 
 
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them. Raises HydraException on what cannot be parsed."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+
+
 def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the product of sweeping overrides, each combination once.
 
     A backbone that holds no attention has one combination, whatever the attentions that are swept.
     Raises HydraException on what cannot be parsed or is no list of values.
     """
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
-        (batch,) = BasicSweeper.split_arguments(parsed, None)
-    swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
+    read = parsed(arguments)
+    (batch,) = BasicSweeper.split_arguments(read, None)
+    swept = {override.key_or_group for override in read if override.is_sweep_override()}
     alone = {f"backbone={name}" for name, backbone in BACKBONES.items() if not backbone.holds_attention}
     found: dict[tuple[str, ...], None] = {}
     for overrides in batch:
