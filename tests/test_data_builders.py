@@ -287,7 +287,7 @@ def test_examples_are_written_one_by_one_whatever_their_order(tmp_path, monkeypa
             taken.append(number)
             yield example
 
-    builder = builders.LraText(TASKS["text"], tmp_path, "made", "by hand")
+    builder = builders.Builder(TASKS["text"], tmp_path, "made", "by hand")
     directory = builder.build(stream(), {"source": "", "rejected": {"why": 3}})
     rejected: Counter[str] = Counter()
     expected = sorted(plain(examples), key=lambda row: SPLITS.index(row[0]))
@@ -300,7 +300,7 @@ def test_examples_are_written_one_by_one_whatever_their_order(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        builders.LraText(TASKS["text"], tmp_path, "broken", "").build(broken(), {})
+        builders.Builder(TASKS["text"], tmp_path, "broken", "").build(broken(), {})
     assert [path.name for path in (tmp_path / "lra_text" / "broken").iterdir()] == []
 
 

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
+
+import numpy as np
+from PIL import Image
 
 from wise_lra.data.download import Progress, silent
 from wise_lra.results.reading import one_line
@@ -32,6 +36,7 @@ RELEASE = ("lra_release.gz", "lra_release.tar.gz")
 _ABOVE = ("lra_release/lra_release", "lra_release", "")
 _FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 _BLOCK = 1 << 20
+_PNG = struct.Struct(">8s8xII")  # signature, width, height
 _READ_WHOLE = b"LKxgX"  # types of headers, those of long names and attributes, that tarfile reads at once
 
 _Found = tuple[str, int, Callable[[], IO[bytes]]]
@@ -208,3 +213,25 @@ def _naming(path: Path) -> Iterator[None]:
         raise ValueError(
             f"{path}: cannot be read to its end ({one_line(error)}); fetch the file again"
         ) from error
+
+
+def pixels(path: Path, content: bytes, size: int, modes: tuple[str, ...] = ("L",)) -> np.ndarray:
+    """Return the pixels of a PNG of size x size, uint8: (size, size), with mode RGB (size, size, 3).
+
+    Raises ValueError, with its path, if it is none; an image of another size is not decoded.
+    """
+    try:
+        signature, width, height = _PNG.unpack_from(content)
+        if signature != b"\x89PNG\r\n\x1a\n":
+            raise ValueError("no PNG")
+        fits = (width, height) == (size, size)
+        if fits:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                mode, array = image.mode, np.asarray(image)
+    except Exception as error:  # PIL raises OSError, SyntaxError, ValueError and others on what is broken
+        raise ValueError(f"{path}: not a readable image ({one_line(error)})") from error
+    if not fits:
+        raise ValueError(f"{path}: {(height, width)} pixels, expected {(size, size)}")
+    if mode not in modes:
+        raise ValueError(f"{path}: an image of mode {mode}, expected {' or '.join(modes)} of 8 bits")
+    return array

@@ -9,7 +9,6 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
-from wise_lra.data import image, pathfinder_release, text
 from wise_lra.data.download import Progress, silent
-from wise_lra.data.sources import VERSION
+from wise_lra.data.sources import READERS, VERSION
 from wise_lra.data.task import SPLITS, Example, Task
 from wise_lra.results.reading import one_line
 
@@ -48,12 +46,10 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
     """
 
     VERSION = tfds.core.Version(VERSION)
-    HOMEPAGE = "https://github.com/google-research/long-range-arena"
-    CITATION = _LRA
 
     def __init__(self, task: Task, folder: Path, config: str, description: str) -> None:
-        """Make a builder of the data set of a task in a folder of TFDS; `config` names the source."""
-        self.task = task
+        """Make the builder lra_<task> of a task in a folder of TFDS; `config` names the source."""
+        self.task, self.name = task, f"lra_{task.name}"
         self.examples: Iterable[Example] = ()
         self.facts: dict[str, Any] = {}
         source = tfds.core.BuilderConfig(name=config, description=description)
@@ -68,16 +64,17 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
         return Path(self.data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
+        reader = READERS[self.task.name]
         kind = np.uint8 if self.task.vocabulary <= 256 else np.uint16
         tokens = tfds.features.Tensor(shape=(None,), dtype=kind, encoding="bytes")
         label = tfds.features.ClassLabel(num_classes=self.task.classes)
         features = {**dict.fromkeys(_columns(self.task), tokens), "label": label}
         return tfds.core.DatasetInfo(
             builder=self,
-            description=type(self).__doc__ or "",
+            description=reader.__doc__,
             features=tfds.features.FeaturesDict(features),
-            homepage=self.HOMEPAGE,
-            citation=self.CITATION,
+            homepage=getattr(reader, "HOMEPAGE", "https://github.com/google-research/long-range-arena"),
+            citation=getattr(reader, "CITATION", _LRA),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
@@ -103,127 +100,61 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
     _log_download_done = _log_download_bytes
 
 
-class LraListops(Builder):
-    """LRA's ListOps: nested operations on lists of digits; a token is a digit, an operator or a bracket."""
-
-
-class LraText(Builder):
-    """LRA's Text: IMDB film reviews byte by byte, positive or negative; a token is a byte plus one."""
-
-    HOMEPAGE = "http://ai.stanford.edu/~amaas/data/sentiment/"
-    CITATION = """@inproceedings{maas2011learning,
-  title={Learning Word Vectors for Sentiment Analysis},
-  author={Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and
-          Ng, Andrew Y. and Potts, Christopher},
-  booktitle={Proceedings of ACL-HLT},
-  pages={142--150},
-  year={2011}
-}"""
-
-
-class LraRetrieval(Builder):
-    """LRA's Retrieval: two scientific articles byte by byte, and whether one cites the other."""
-
-
-class LraImage(Builder):
-    """LRA's Image: CIFAR-10 in grey, pixel by pixel, in ten classes; a token is an intensity."""
-
-    HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-    CITATION = """@techreport{krizhevsky2009learning,
-  title={Learning multiple layers of features from tiny images},
-  author={Krizhevsky, Alex},
-  institution={University of Toronto},
-  year={2009}
-}"""
-
-
-class LraPathfinder(Builder):
-    """LRA's Pathfinder: do two marked ends belong to one dashed contour? A token is an intensity."""
-
-
-BUILDERS: dict[str, type[Builder]] = {
-    "listops": LraListops,
-    "text": LraText,
-    "retrieval": LraRetrieval,
-    "image": LraImage,
-    "pathfinder": LraPathfinder,
-}
-
-
 def read(
-    path: Path,
-    task: Task,
-    rejected: Counter[str],
-    progress: Progress = silent,
-    limit: int = text.LENGTH,
-    protocol: str = "held-out",
-    size: int = 32,
+    path: Path, task: Task, rejected: Counter[str], progress: Progress = silent, **settings: Any
 ) -> Iterator[Example]:
     """Yield the examples of a directory, ours in the order in which they were written.
 
-    Those of imdb_reviews, cifar10 and pathfinder<size> are cut into splits as their archives' are, by `limit`,
-    `protocol` and `size`. Of Text, whose numbers TFDS does not keep, other reviews validate than from the archive:
-    every tenth of a class in TFDS' order. `rejected` counts what is left out, and what was when it was written.
-    Raises ValueError if a split or a file is missing or broken, and as the task's own reader does.
+    Those of TFDS' users are read with the settings of the task's reader, by its `from_tfds`. `rejected` counts what
+    is left out, and what was when ours was written. Raises ValueError if a split or a file is missing or broken,
+    and as the task's own reader does.
     """
     try:
-        builder = tfds.builder_from_directory(str(path))
-        if builder.name == f"lra_{task.name}":
-            rejected.update(builder.info.metadata["rejected"])
-            for split in SPLITS:
-                for row in _rows(builder, split, progress):
-                    documents = tuple(row[column] for column in _columns(task))
-                    yield Example(split, documents, int(row["label"]))
-        elif task.name == "text":
-            for split in ("train", "test"):
-                reviews = (
-                    (row["text"].strip(), int(row["label"])) for row in _rows(builder, split, progress)
-                )
-                yield from text.divided(split, reviews, rejected, limit, protocol)
-        elif task.name == "image":
-            for split in ("train", "test"):
-                opened = partial(pathfinder_release.pixels, path, size=32, modes=("RGB",))
-                images = (
-                    (image.grey(opened(row["image"]).transpose(2, 0, 1).reshape(1, 3, -1))[0], row["label"])
-                    for row in _rows(builder, split, progress)
-                )
-                yield from image.divided(split, images, builder.info.splits[split].num_examples)
-        else:
-            opened = partial(pathfinder_release.pixels, path, size=size, modes=("L", "RGB"))
-            images = (
-                (opened(row["image"]).reshape(size, size, -1)[..., 0], int(row["label"]))
-                for row in _rows(builder, "hard", progress)
-            )
-            yield from pathfinder_release.divided(images, builder.info.splits["hard"].num_examples)
+        data = _Directory(path, progress)
+        if data.builder.name != f"lra_{task.name}":
+            yield from READERS[task.name].from_tfds(data, rejected, **settings)
+            return
+        rejected.update(data.builder.info.metadata["rejected"])
+        for split in SPLITS:
+            for row in data.rows(split):
+                yield Example(split, tuple(row[column] for column in _columns(task)), int(row["label"]))
     except Exception as error:  # what TFDS and its formats raise on a broken file is without limit
         own = str(path) in (reason := one_line(error))
         raise ValueError(reason if own else f"{path}: cannot be read ({reason}); prepare it again") from error
 
 
+class _Directory:
+    """One version of a data set."""
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self.path, self.progress = path, progress
+        self.builder = tfds.builder_from_directory(str(path))
+
+    def count(self, split: str) -> int:
+        """Return the number of rows of a split. Raises ValueError if there is no such split."""
+        if split not in (splits := self.builder.info.splits):
+            raise ValueError(f"{self.path}: no split {split!r}, expected one beside {[*splits]}")
+        return int(splits[split].num_examples)
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a split, images as they are encoded, for TFDS would decode any size."""
+        done, count, features = 0, self.count(split), self.builder.info.features
+        decoders = {"image": tfds.decode.SkipDecoding()} if "image" in features else {}
+        for file in map(Path, self.builder.info.splits[split].filepaths):
+            if not file.is_file():
+                raise ValueError(f"{file}: not found; the directory is not whole")
+            for record in _array_records(file) if ".array_record" in file.name else _tfrecords(file):
+                done += 1
+                if done % _ROWS == 0:
+                    self.progress(f"decoding {split} of {self.builder.name}", done, count)
+                yield features.deserialize_example_np(record, decoders=decoders)
+        if done != count:
+            raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")
+
+
 def _columns(task: Task) -> list[str]:
     """Return the names of the documents in a row."""
     return ["tokens"] if task.documents == 1 else [f"tokens{n + 1}" for n in range(task.documents)]
-
-
-def _rows(builder: Any, split: str, progress: Progress) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a split, images as they are encoded, for TFDS would decode any size."""
-    splits, features = builder.info.splits, builder.info.features
-    if split not in splits:
-        raise ValueError(f"{builder.data_dir}: no split {split!r}, expected one beside {[*splits]}")
-    decoders = {"image": tfds.decode.SkipDecoding()} if "image" in features else {}
-    done, count = 0, splits[split].num_examples
-    for file in map(Path, splits[split].filepaths):
-        if not file.is_file():
-            raise ValueError(f"{file}: not found; the directory is not whole")
-        for record in _array_records(file) if ".array_record" in file.name else _tfrecords(file):
-            done += 1
-            if done % _ROWS == 0:
-                progress(f"decoding {split} of {builder.name}", done, count)
-            yield features.deserialize_example_np(record, decoders=decoders)
-    if done != count:
-        raise ValueError(
-            f"{builder.data_dir}: {done} examples of {split}, expected {count}; prepare it again"
-        )
 
 
 def _array_records(file: Path) -> Iterator[bytes]:

@@ -10,18 +10,28 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from wise_lra.data.archive import files, tfds_order
+from wise_lra.data.archive import files, pixels, tfds_order
 from wise_lra.data.download import Progress, silent
-from wise_lra.data.task import Example
+from wise_lra.data.task import Directory, Example, Task
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = "test_batch"
 PIXELS = 32 * 32
 EXPECTED = "cifar-10-batches-py/, cifar-10-batches-bin/ or an archive of one of them"
+
+TFDS = "cifar10"
+HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+CITATION = """@techreport{krizhevsky2009learning,
+  title={Learning multiple layers of features from tiny images},
+  author={Krizhevsky, Alex},
+  institution={University of Toronto},
+  year={2009}
+}"""
 
 _PLACES = (
     "cifar-10-batches-py",
@@ -43,6 +53,11 @@ def find(place: Path) -> Path | None:
     return next((place / name for name in _PLACES if (place / name).exists()), None)
 
 
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return none: the images are read in one way."""
+    return {}
+
+
 def read(path: Path, rejected: Counter[str], progress: Progress = silent) -> Iterator[Example]:
     """Yield the images, each uint8 (1024,): grey, row by row. None is left out and counted in `rejected`.
 
@@ -59,10 +74,20 @@ def read(path: Path, rejected: Counter[str], progress: Progress = silent) -> Ite
     if missing := [name for name in (*BATCHES, TEST) if name not in found]:
         raise ValueError(f"{path}: {', '.join(missing)} not found, expected {BATCHES[0]} to _5 and {TEST}")
     for split, names in (("train", BATCHES), ("test", (TEST,))):
-        pixels = np.concatenate([grey(found[name][0]) for name in names])
+        images = np.concatenate([grey(found[name][0]) for name in names])
         labels = np.concatenate([found[name][1] for name in names])
         order = tfds_order(split, map(str, range(len(labels))))
-        yield from divided(split, ((pixels[index], int(labels[index])) for index in order), len(order))
+        yield from divided(split, ((images[index], int(labels[index])) for index in order), len(order))
+
+
+def from_tfds(data: Directory, rejected: Counter[str]) -> Iterator[Example]:
+    """Yield the images of TFDS' cifar10 as `read` does those of the archive, and in the same order."""
+    for split in ("train", "test"):
+        colours = (
+            (pixels(data.path, row["image"], 32, ("RGB",)), int(row["label"])) for row in data.rows(split)
+        )
+        images = ((grey(rgb.transpose(2, 0, 1).reshape(1, 3, -1))[0], label) for rgb, label in colours)
+        yield from divided(split, images, data.count(split))
 
 
 def divided(split: str, images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
@@ -71,8 +96,8 @@ def divided(split: str, images: Iterable[tuple[np.ndarray, int]], count: int) ->
     As LRA cuts them, the first 90 % of train stay there and the other 10 % validate.
     """
     training = count * 9 // 10 if split == "train" else count
-    for place, (pixels, label) in enumerate(images):
-        yield Example(split if place < training else "validation", (pixels,), label)
+    for place, (image, label) in enumerate(images):
+        yield Example(split if place < training else "validation", (image,), label)
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:

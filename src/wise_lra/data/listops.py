@@ -8,13 +8,15 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wise_lra.data.archive import in_release, tables
 from wise_lra.data.download import Progress, silent
 from wise_lra.data.listops_tree import CLOSE, distinct
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import SPLITS, Example, Task
+from wise_lra.registry import TASKS
 
 TOKENS = ("<pad>", "[MIN", "[MAX", "[MED", "[SM", "]", *"0123456789")
 """The token of every id. This order is fixed: the original's is a new one in every process."""
@@ -31,6 +33,8 @@ DEFAULTS = {
 
 VERSION = 1
 """Raise it when the generated trees change, so that they are prepared anew."""
+
+CLASSES = tuple("0123456789")
 
 _IDS = {token: index for index, token in enumerate(TOKENS) if index}
 _DIGITS = {digit: int(digit) for digit in "0123456789"}
@@ -89,6 +93,16 @@ def read(path: Path, rejected: Counter[str], progress: Progress = silent) -> Ite
     splits = {name: split for split, name in FILES.items()}
     for file, found in tables(path, splits, progress):
         yield from _file(file, found, splits[file.name])
+
+
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return none: LRA's files are read in one way. Raises ValueError where the task is shorter than they are."""
+    if task.length < (usual := TASKS["listops"].length):
+        raise ValueError(
+            f"task.length={task.length}: LRA's ListOps has up to {usual:,} tokens, and an expression that is cut "
+            "has no value; take data.source=generated with data.generated.max_length"
+        )
+    return {}
 
 
 def _file(path: Path, found: Iterable[tuple[int, bytes]], split: str) -> Iterator[Example]:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from wise_lra.data import image, listops, pathfinder, synthetic_image
+from wise_lra.data import listops, synthetic_image
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
-from wise_lra.data.task import PICTURES, Task, left_out
+from wise_lra.data.sources import READERS
+from wise_lra.data.task import Task, left_out
 from wise_lra.results.reading import printable
 
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
@@ -26,14 +27,9 @@ def names(task: Task, folder: Path) -> tuple[str, ...]:
 
 def class_names(task: Task, variant: str) -> tuple[str, ...]:
     """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
-    if task.name == "image":
-        return tuple(synthetic_image.CLASSES) if variant == "stand-in" else image.CLASSES
-    known = {
-        "text": ("negative", "positive"),
-        "retrieval": ("unrelated", "related"),
-        "pathfinder": pathfinder.CLASSES,
-    }
-    return known.get(task.name, tuple(map(str, range(task.classes))))
+    if (task.name, variant) == ("image", "stand-in"):
+        return tuple(synthetic_image.CLASSES)
+    return tuple(READERS[task.name].CLASSES)
 
 
 def find(root: Path, sha256: str) -> Path | None:
@@ -53,7 +49,7 @@ def example(packed: PackedSplit, index: int) -> Image.Image | list[str]:
     Of a document, what a model of the task reads: it is cut to the task's length.
     """
     documents = [ids[: packed.task.length] for ids in packed.documents(index)]
-    if packed.task.name not in PICTURES:
+    if not packed.task.pictures:
         return [_decoded(packed.task, ids) for ids in documents]
     side = round(len(documents[0]) ** 0.5)
     return Image.fromarray(np.asarray(documents[0].reshape(side, side)))
@@ -65,7 +61,7 @@ def show(task: Task, folder: Path, split: str, count: int, console: Console) -> 
     `count` of 0 means 60 images or 3 texts.
     """
     packed, labels = PackedSplit(folder, split, task), names(task, folder)
-    if task.name in PICTURES:
+    if task.pictures:
         path = folder.with_name(f"{folder.name}-{split}.png")
         _sheet(packed, labels, min(count or 60, len(packed))).save(path)
         console.print(f"{task.name}: {path}", soft_wrap=True)

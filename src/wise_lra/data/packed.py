@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from wise_lra.data.task import PICTURES, SPLITS, Batch, Example, Task, Unfit, checked, complete
+from wise_lra.data.task import SPLITS, Batch, Example, Task, Unfit, checked, complete
 from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line, printable, read_json
 
@@ -232,7 +232,7 @@ class PackedSplit:
         if self.tokens.dtype.kind != "u" or lengths[0] < 1 or ends != (0, len(self.tokens)):
             raise ValueError(f"{self.split}: its tokens are not those that its offsets tell")
         low, high = int(lengths[0]), int(lengths[-1])
-        if (task.name in PICTURES and (low, high) != (task.length, task.length)) or (
+        if (task.pictures and (low, high) != (task.length, task.length)) or (
             task.name == "listops" and high > task.length  # an expression that is cut has no value
         ):
             raise ValueError(f"{self.split} has {low} to {high} tokens, expected task.length={task.length}")

@@ -6,20 +6,20 @@ Source: long-range-arena, lra_benchmarks/data/pathfinder.py; the generator is in
 
 import io
 import re
-import struct
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
-from wise_lra.data.archive import files, in_release, lines, tfds_order
+from wise_lra.data.archive import files, in_release, lines, pixels, tfds_order
 from wise_lra.data.download import Progress, silent
-from wise_lra.data.task import COUNTS, SPLITS, Example
-from wise_lra.results.reading import one_line, printable
+from wise_lra.data.pathfinder import CLASSES as CLASSES
+from wise_lra.data.task import SPLITS, Directory, Example, Task
+from wise_lra.registry import TASKS
+from wise_lra.results.reading import printable
 
 COLUMNS = 11
 """Of a metadata line: folder, file, number, label, continuity, contour length, distractor length, paddle
@@ -28,14 +28,20 @@ length, thickness and margin, number of contrasts."""
 HARD = "curv_contour_length_14"
 EXPECTED = f"pathfinder<size>/{HARD}/ with imgs/ and metadata/, or an archive of it"
 
+TFDS = "pathfinder{side}"
+
 _LARGEST = 1 << 24  # bytes of a file, of which one at a time is in memory
-_HEAD = struct.Struct(">8s8xII")  # of a PNG: signature, width, height
 
 
 def find(place: Path, size: int = 32) -> Path | None:
     """Return the hard images of a size in a folder or at it, unpacked, else the release's archive."""
     names = (f"pathfinder{size}/{HARD}", f"pathfinder{size}", HARD)
     return in_release(place, names, lambda folder: (folder / "metadata").is_dir())
+
+
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return the arguments of `read` and `find` that are not LRA's usual ones."""
+    return {"size": task.side} if task.length != TASKS["pathfinder"].length else {}
 
 
 def read(
@@ -73,6 +79,18 @@ def read(
         yield from divided(found, len(images))
 
 
+def from_tfds(data: Directory, rejected: Counter[str], size: int = 32) -> Iterator[Example]:
+    """Yield the images of LRA's data set for TFDS as `read` does those of the release, and in the same order."""
+    images = (
+        (
+            pixels(data.path, row["image"], size, ("L", "RGB")).reshape(size, size, -1)[..., 0],
+            int(row["label"]),
+        )
+        for row in data.rows("hard")
+    )
+    yield from divided(images, data.count("hard"))
+
+
 def divided(images: Iterable[tuple[np.ndarray, int]], count: int) -> Iterator[Example]:
     """Yield `count` images of (size, size), in the order of TFDS, as examples.
 
@@ -87,7 +105,7 @@ def _stored(path: Path, size: int, store: IO[bytes], progress: Progress) -> dict
     """Copy the files of a folder or archive into `store`; return where each starts there, and its bytes."""
     above = "" if path.is_dir() else rf"(\./)?(lra_release/lra_release/)?(pathfinder{size}/)?{HARD}/"
     pattern = re.compile(rf"{above}(?P<name>metadata/.*\.npy|imgs/.*)")
-    most = 2 * sum(COUNTS["pathfinder"][0]) * size**2  # a PNG is hardly larger than its pixels
+    most = 2 * sum(TASKS["pathfinder"].counts[0]) * size**2  # a PNG is hardly larger than its pixels
     places = {}
     for name, content in files(path, lambda name: bool(pattern.fullmatch(name)), progress, _LARGEST, most):
         places[pattern.fullmatch(name)["name"]] = store.tell(), store.write(content)  # type: ignore[index]
@@ -127,25 +145,3 @@ def _columns(where: str, line: str) -> tuple[str, int]:
     if name.is_absolute() or ".." in name.parts:
         raise ValueError(f"{where}: {name.as_posix()[:200]!r} lies outside the data set")
     return name.as_posix(), int(columns[3])
-
-
-def pixels(path: Path, content: bytes, size: int, modes: tuple[str, ...] = ("L",)) -> np.ndarray:
-    """Return the pixels of a PNG of size x size, uint8: (size, size), with mode RGB (size, size, 3).
-
-    Raises ValueError, with its path, if it is none; an image of another size is not decoded.
-    """
-    try:
-        signature, width, height = _HEAD.unpack_from(content)
-        if signature != b"\x89PNG\r\n\x1a\n":
-            raise ValueError("no PNG")
-        fits = (width, height) == (size, size)
-        if fits:
-            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-                mode, array = image.mode, np.asarray(image)
-    except Exception as error:  # PIL raises OSError, SyntaxError, ValueError and others on what is broken
-        raise ValueError(f"{path}: not a readable image ({one_line(error)})") from error
-    if not fits:
-        raise ValueError(f"{path}: {(height, width)} pixels, expected {(size, size)}")
-    if mode not in modes:
-        raise ValueError(f"{path}: an image of mode {mode}, expected {' or '.join(modes)} of 8 bits")
-    return array

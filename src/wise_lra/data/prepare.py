@@ -157,7 +157,7 @@ def _packed(folder: Path, request: Request, source: Source, progress: Progress) 
                 examples = synthetic.examples(task.name, source.settings, parts, progress)
             told = _reporting(checked(examples, task, left), f"storing {task.name}", source.count, progress)
             shutil.rmtree(stored.parent, ignore_errors=True)  # what was killed lies beside it
-            builder = builders.BUILDERS[task.name](task, request.root / "tfds", source.slug, source.name)
+            builder = builders.Builder(task, request.root / "tfds", source.slug, source.name)
             directory = builder.build(told, {"source": source.name, "rejected": left})
         options = source.settings if source.kind in FORMS else {}
         examples = builders.read(directory, task, rejected, progress, **options)

@@ -10,10 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from wise_lra.data.archive import files, in_release, lines, tables
 from wise_lra.data.download import Progress, silent
-from wise_lra.data.task import Example
+from wise_lra.data.task import Example, Task
 from wise_lra.data.text import encode
 from wise_lra.registry import TASKS
 
@@ -27,6 +28,7 @@ SAMPLE_FILES = {
     "validation": "aan_sample_pairs.eval.only_ids.tsv",
     "test": "aan_sample_pairs.test.only_ids.tsv",
 }
+CLASSES = ("unrelated", "related")
 KEPT = 10_000  # bytes of an article that LRA keeps before it cuts to the length
 
 LENGTH = TASKS["retrieval"].length
@@ -51,6 +53,11 @@ def find(place: Path) -> Path | None:
 def sampled(path: Path) -> bool:
     """Tell the sample of ACL papers from LRA's pairs: results on it are not LRA's."""
     return path.name.startswith("aan_sample") or any((path / name).exists() for name in SAMPLE_FILES.values())
+
+
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return the arguments of `read` that are not LRA's own."""
+    return {"limit": task.length} if task.length > LENGTH else {}
 
 
 def read(

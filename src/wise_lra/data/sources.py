@@ -18,7 +18,7 @@ from wise_lra.data import image, listops, pathfinder_release, retrieval, synthet
 from wise_lra.data.archive import stray
 from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Upstream, unreachable
 from wise_lra.data.synthetic import GENERATORS
-from wise_lra.data.task import COUNTS, SPLITS, Task
+from wise_lra.data.task import SPLITS, Task
 from wise_lra.registry import TASKS
 
 KINDS = ("auto", "release", "generated", "standin")
@@ -158,26 +158,11 @@ def _synthetic(request: Request) -> Source:
 
 
 def _real(request: Request, form: str, name: str) -> Source:
-    """Return the source of real data in a form; its settings are what is not LRA's own way of reading them.
-
-    Raises ValueError where the task is shorter than data that cannot be cut.
-    """
+    """Return the source of real data in a form; its settings are what is not LRA's own way of reading them."""
     task = request.task
-    usual = TASKS[task.name].length
-    if task.name == "listops" and task.length < usual:
-        raise ValueError(
-            f"task.length={task.length}: LRA's ListOps has up to {usual:,} tokens, and an expression that is cut "
-            "has no value; take data.source=generated with data.generated.max_length"
-        )
-    settings: dict[str, Any] = {}
-    if task.name == "text" and request.protocol != "held-out":
-        settings["protocol"] = request.protocol
-    if task.name in ("text", "retrieval") and task.length > usual:
-        settings["limit"] = task.length
-    if task.name == "pathfinder" and task.length != usual:
-        settings["size"] = _side(task)
+    settings = READERS[task.name].settings(task, request.protocol)
     variant = "sample" if form == "sample" else ""
-    count = None if variant else sum(COUNTS[task.name]["protocol" in settings])
+    count = None if variant else sum(TASKS[task.name].counts["protocol" in settings])
     return Source(form, settings, variant, name, count)
 
 
@@ -236,7 +221,7 @@ def find(place: Path, task: Task, config: str = "release") -> list[Found]:
 
 
 def _in(place: Path, task: Task, config: str) -> list[Found]:
-    size = {"size": _side(task)} if task.name == "pathfinder" else {}
+    size = {"size": task.side} if task.name == "pathfinder" else {}
     found = []
     if (path := READERS[task.name].find(place, **size)) is not None:
         sampled = task.name == "retrieval" and retrieval.sampled(path)
@@ -264,8 +249,8 @@ def directory(place: Path, task: Task, config: str = "release") -> Path | None:
 
 def _theirs(task: Task) -> str | None:
     """Return the name of the data set that TFDS' users have for a task, if they have one."""
-    known = {"text": "imdb_reviews", "image": "cifar10", "pathfinder": f"pathfinder{_side(task)}"}
-    return known.get(task.name)
+    known: str = getattr(READERS[task.name], "TFDS", "")
+    return known.format(side=task.side) or None
 
 
 def _identity(path: Path) -> tuple[str, str]:
@@ -275,8 +260,3 @@ def _identity(path: Path) -> tuple[str, str]:
         return str(info["name"]), str(info.get("configName", ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "", ""
-
-
-def _side(task: Task) -> int:
-    """Return the side of a task's images, in pixels."""
-    return round(task.length**0.5)

@@ -2,40 +2,26 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+from wise_lra.registry import TASKS
 
 if TYPE_CHECKING:  # torch takes seconds to import, and facts of a task need none of it
     from torch import Tensor
 
 SPLITS = ("train", "validation", "test")
-PICTURES = ("image", "pathfinder")
-"""Tasks of images: a document is the pixels of one, neither cut nor padded to the task's length."""
-
-COUNTS = {
-    "listops": ((96_000, 2_000, 2_000),),
-    "text": ((22_500, 2_500, 25_000), (25_000, 25_000, 25_000)),
-    "retrieval": ((147_086, 18_090, 17_437),),
-    "image": ((45_000, 5_000, 10_000),),
-    "pathfinder": ((160_000, 20_000, 20_000),),
-}
-"""Examples in each split of LRA's own data; of Text with data.protocol=held-out, then lra."""
-
-# Nobody states the exact counts of these two: papers repeat Retrieval's, and LRA has empty images of Pathfinder.
-_ABOUT = {"retrieval": 0.01, "pathfinder": 0.01}
 _REASONS = 5  # for examples left out that are told; the others are in the manifest
 
 
 def complete(task: str, counts: Sequence[int]) -> bool:
-    """Tell whether so many examples of each split are LRA's own data, not a sample of them or other data.
-
-    The counts of Retrieval and Pathfinder may differ by one per cent, the others not at all.
-    """
-    slack = _ABOUT.get(task, 0)
-    return any(
-        all(abs(count - known) <= slack * known for count, known in zip(counts, published, strict=True))
-        for published in COUNTS.get(task, ())
+    """Tell whether so many examples of each split are LRA's own data, not a sample of them or other data."""
+    known = TASKS.get(task)
+    return known is not None and any(
+        all(abs(count - own) <= known.slack * own for count, own in zip(counts, published, strict=True))
+        for published in known.counts
     )
 
 
@@ -63,6 +49,16 @@ class Task:
         if self.documents not in (1, 2):
             raise ValueError(f"task.documents={self.documents}: expected 1, or 2 for a pair")
 
+    @property
+    def pictures(self) -> bool:
+        """Tell whether a document is the pixels of an image, neither cut nor padded to the task's length."""
+        return self.name in TASKS and TASKS[self.name].unit == "pixels"
+
+    @property
+    def side(self) -> int:
+        """Side of the images, in pixels."""
+        return round(self.length**0.5)
+
 
 class Example(NamedTuple):
     """One example before packing: its split, token ids (uint8 or uint16, unpadded) per document, class."""
@@ -70,6 +66,18 @@ class Example(NamedTuple):
     split: str
     documents: tuple[np.ndarray, ...]
     label: int
+
+
+class Directory(Protocol):
+    """A data set of TFDS' users: where it lies, and the rows of a split and how many they are."""
+
+    path: Path
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a split: texts and images as bytes."""
+
+    def count(self, split: str) -> int:
+        """Return the number of rows of a split."""
 
 
 class Batch(NamedTuple):

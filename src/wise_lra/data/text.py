@@ -9,19 +9,32 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wise_lra.data.archive import files
 from wise_lra.data.download import Progress, silent
-from wise_lra.data.task import Example
+from wise_lra.data.task import Directory, Example, Task
 from wise_lra.registry import TASKS
 
-CLASSES = ("neg", "pos")
+CLASSES = ("negative", "positive")
 PROTOCOLS = ("held-out", "lra")
 LENGTH = TASKS["text"].length
 EXPECTED = "aclImdb/ or aclImdb_v1.tar.gz"
 
+TFDS = "imdb_reviews"
+HOMEPAGE = "http://ai.stanford.edu/~amaas/data/sentiment/"
+CITATION = """@inproceedings{maas2011learning,
+  title={Learning Word Vectors for Sentiment Analysis},
+  author={Maas, Andrew L. and Daly, Raymond E. and Pham, Peter T. and Huang, Dan and
+          Ng, Andrew Y. and Potts, Christopher},
+  booktitle={Proceedings of ACL-HLT},
+  pages={142--150},
+  year={2011}
+}"""
+
+_FOLDERS = ("neg", "pos")
 _NAME = re.compile(r"(?:^|/)(train|test)/(neg|pos)/(\d+)_\d+\.txt$")
 _HELD_OUT = 10  # one review in so many, of every class, validates
 _LARGEST, _TOTAL = 1 << 20, 1 << 28  # bytes of a review and of all, which are in memory; IMDB has 66 MB
@@ -33,6 +46,12 @@ def find(place: Path) -> Path | None:
         return place if place.exists() else None
     archives = [path for end in ("gz", "xz") for path in sorted(place.glob(f"aclImdb*.tar.{end}"))]
     return next((path for path in (place / "aclImdb", *archives) if path.exists()), None)
+
+
+def settings(task: Task, protocol: str) -> dict[str, Any]:
+    """Return the arguments of `read` that are not LRA's own, but for the protocol."""
+    longer = {"limit": task.length} if task.length > LENGTH else {}
+    return longer if protocol == "held-out" else {"protocol": protocol} | longer
 
 
 def read(
@@ -57,12 +76,24 @@ def read(
         else:
             found[split][int(number), label] = content.removeprefix(codecs.BOM_UTF8).strip()
     for split, texts in found.items():
-        for label in CLASSES:
+        for label in _FOLDERS:
             if not any(key[1] == label for key in texts):
                 raise ValueError(
                     f"{path}: no {split}/{label}/*.txt, expected aclImdb/{{train,test}}/{{neg,pos}}"
                 )
-        reviews = ((texts[key], CLASSES.index(key[1])) for key in sorted(texts))
+        reviews = ((texts[key], _FOLDERS.index(key[1])) for key in sorted(texts))
+        yield from divided(split, reviews, rejected, limit, protocol)
+
+
+def from_tfds(
+    data: Directory, rejected: Counter[str], limit: int = LENGTH, protocol: str = "held-out"
+) -> Iterator[Example]:
+    """Yield the reviews of TFDS' imdb_reviews as `read` does those of the archive.
+
+    TFDS does not tell their numbers, so other ones validate: every tenth of a class in the order of TFDS.
+    """
+    for split in ("train", "test"):
+        reviews = ((row["text"].strip(), int(row["label"])) for row in data.rows(split))
         yield from divided(split, reviews, rejected, limit, protocol)
 
 
