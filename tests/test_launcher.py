@@ -388,6 +388,21 @@ def test_a_run_is_trained_again_where_overwrite_says_so(
     assert complete_record(jobs[0].key, bench.records), "the old record is kept"
 
 
+def test_a_trial_is_done_when_its_process_ends_well_whatever_records_there_are(bench: Bench) -> None:
+    (trial, *_) = bench.jobs(("text",), recorded=False)
+    ends = [trial.ended(0), trial.ended(1, "no memory"), trial.ended(75, "out of time")]
+    make(variant="stand-in").write(bench.records)
+    ends += [trial.ended(0), trial.ended(1, "no memory")]
+    assert [row.status for row in ends] == [
+        Status.DONE,
+        Status.FAILED,
+        Status.STOPPED,
+        Status.DONE,
+        Status.FAILED,
+    ]
+    assert [row.record for row in ends] == [None] * 5
+
+
 def test_the_time_left_is_that_of_the_schedule(bench: Bench) -> None:
     jobs, none = bench.jobs(), {"train": 0, "validation": 0, "test": 0}
     make(variant="stand-in", seed=1, seconds=none | {"total": 30}).write(bench.records)

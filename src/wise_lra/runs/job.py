@@ -93,11 +93,11 @@ class Job:
         """
         row = replace(self.status(), exit_status=exit_status)
         if exit_status and holder(self.folder) is not None:
-            return replace(row, status=Status.RUNNING)
+            return replace(row, status=Status.RUNNING, reason=reason)
+        if not self.recorded:  # a record that is there is of another run
+            row = replace(row, status=Status.MISSING if exit_status else Status.DONE, record=None)
         if row.status == Status.DONE and not (exit_status and self.overwrite):
             return row
-        if exit_status == 0 and not self.recorded:
-            return replace(row, status=Status.DONE)
         if exit_status in STOPPED:
             return replace(row, status=Status.STOPPED, reason=reason)
         reason = reason or f"ended well but left no record at {self.key.record(self.records)}"
