@@ -1,9 +1,10 @@
 """Wavelet transforms with gradients: PyWavelets' verbs and names on torch, channels last, fixed or learned."""
 
 from .banks import BiorthogonalBank, DirectBank, FixedBank, LiftingBank, OrthogonalBank
+from .extension import MODES
 from .filters import FilterBank, daubechies, filter_bank, orthogonal_filter, quadrature_mirror
 from .lifting import lift, unlift
-from .transform import MODES, max_level, wavedec, waverec
+from .transform import max_level, wavedec, waverec
 
 __all__ = [
     "MODES",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, silu
 
-from .transform import Bands, at, band_lengths, check_signals, extend, matched
+from .extension import at, extend
+from .transform import Bands, band_lengths, check_signals, matched
 from .trilinear import traced
 
 

@@ -4,21 +4,18 @@ A level continues the signal beyond its ends, and takes the filters' products wi
 (`trilinear`): linear in length, both bands from one pass, no dilated or zero-stuffed signal.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from .extension import MODES, Extension, extend
 from .filters import FilterBank, Wavelet, as_bank
-from .trilinear import analyse, synthesise, traced
+from .trilinear import analyse, kernels_for, synthesise, traced
 
-MODES = (
-    *("reflect", "symmetric", "zero", "periodization", "periodic"),
-    *("constant", "smooth", "antisymmetric", "antireflect"),
-)
 Bands = Sequence[Tensor | None]
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -52,6 +49,7 @@ def decomposed(x: Tensor, bank: FilterBank, level: int | None, mode: str, step: 
     level = _level(x, bank.dec_lo.shape[0], level)
     dtype = x.dtype
     x, low, high = _ready(x, bank.dec_lo, bank.dec_hi)
+    low, high = low.flip(0), high.flip(0)
     bands = []
     for _ in range(level):
         x, detail = _analyse(x, low, high, mode)
@@ -192,7 +190,9 @@ def _check_finite(bank: FilterBank) -> None:
         return
     for name, taps in zip(bank._fields, bank, strict=True):
         try:
-            finite = taps.device.type != "cpu" or bool(taps.isfinite().all())
+            finite = (
+                taps.device.type != "cpu" or math.isfinite(taps.detach().sum()) or bool(taps.isfinite().all())
+            )
         except RuntimeError:  # under vmap there is no one value
             return
         if not finite:
@@ -207,17 +207,23 @@ def _ready(x: Tensor, *filters: Tensor) -> list[Tensor]:
 
 
 def _analyse(x: Tensor, low: Tensor, high: Tensor, mode: str) -> tuple[Tensor, Tensor]:
-    """Split ``x`` once: coefficient k is ``sum_m dec[taps-1-m] * extended[2k + m]``."""
+    """Split ``x`` once: coefficient k is ``sum_m filter[m] * extended[2k + m]``, the filters reversed already."""
     taps, length = low.shape[0], x.shape[1]
     count = band_lengths(length, taps, 1, mode)[0]
     before = taps // 2 - 1 if mode == "periodization" else taps - 2
-    x = extend(x, before, 2 * count + taps - 2 - before - length, mode)
-    return analyse(x, low.flip(0), high.flip(0))
+    after = 2 * count + taps - 2 - before - length
+    if kernels_for(x, low, high):
+        return analyse(x, low, high, Extension(length, before, after, mode))
+    return analyse(extend(x, before, after, mode), low, high)
 
 
 def _synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor, length: int, mode: str) -> Tensor:
     """Join two bands: the adjoint of `_analyse` for an orthogonal bank, without the samples beyond the ends."""
     taps = low.shape[0]
+    if kernels_for(a, d, low, high):
+        mode, begin = ("padded", taps // 2 - 1) if mode == "periodization" else ("zero", taps - 2)
+        after = 2 * a.shape[1] + taps - 2 - begin - length
+        return synthesise(a, d, low, high, Extension(length, begin, after, mode))
     begin = taps - 2
     if mode == "periodization":
         wrapped = taps // 4  # coefficients beyond either end that reach inside
@@ -232,46 +238,3 @@ def _cut(x: Tensor, begin: int, length: int) -> Tensor:
     if not isinstance(x.shape[1], int):
         return x[:, torch.arange(begin, begin + length, device=x.device)]
     return x[:, begin : begin + length]
-
-
-# Where a graph leaves the length open it is no int. Samples are then gathered at places: of a slice a compiler asks
-# where it ends, and makes one graph for even lengths and another for odd ones.
-@torch.compiler.allow_in_graph
-def extend(x: Tensor, before: int, after: int, mode: str) -> Tensor:
-    """Return a copy of ``x`` that goes on for ``before`` and ``after`` samples, as ``mode`` says."""
-    n = x.shape[1]
-    if not isinstance(n, int):
-        return at(x, torch.arange(before + n + after, device=x.device) - before, mode)
-    if mode == "zero":
-        return pad(x, (0, 0, before, after))
-    left = at(x, torch.arange(-before, 0, device=x.device), mode)
-    right = at(x, torch.arange(n, n + after, device=x.device), mode)
-    return torch.cat([left, x, right], dim=1)
-
-
-def at(x: Tensor, place: Tensor, mode: str) -> Tensor:
-    """Return the samples at places, also beyond the ends, by PyWavelets' definition of ``mode``."""
-    n = x.shape[1]
-    if mode == "periodic":
-        return x[:, place % n]
-    if mode == "periodization":  # periodic, an odd length made even by its last sample once more
-        return x[:, (place % (n + n % 2)).clamp(max=n - 1)]
-    if mode in ("zero", "constant", "smooth"):
-        nearest = place.clamp(0, n - 1)
-        found, beyond = x[:, nearest], place - nearest
-        if mode == "constant":
-            return found
-        if mode == "zero":
-            return found.masked_fill(beyond[:, None] != 0, 0)
-        inner = x[:, (nearest - beyond.sign()).clamp(0, n - 1)]
-        return found + (found - inner) * beyond.abs()[:, None]
-    twice = int(mode in ("symmetric", "antisymmetric"))  # 1: the last sample is also the first beyond it
-    whole = 2 * (n - 1 + twice) + (1 - twice) * (n == 1)
-    folded = place % whole
-    mirrored = x[:, torch.minimum(folded, whole - twice - folded)]
-    if mode in ("reflect", "symmetric"):
-        return mirrored
-    turn = (2 * place // whole)[:, None]
-    odd = turn % 2
-    mirrored = mirrored * (1 - 2 * odd)
-    return mirrored if twice else mirrored + x[:, -1:] * (turn + odd) - x[:, :1] * (turn - odd)

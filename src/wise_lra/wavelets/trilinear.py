@@ -9,26 +9,31 @@ for which processors have kernels that read channels-last data in place. Their k
 is a matrix product, whose order of summation is fixed.
 
 All take both bands at once: signals are (batch, 2 * count + taps - 2, channels), bands (batch, count, channels),
-filters (taps, channels). Sums are in the dtype of the tensors, whatever autocast or TF32 would choose. Dynamo keeps
-each call whole in its graph (`allow_in_graph`): looking into a Function whose gradient calls others, it warns.
+filters (taps, channels). With an `Extension` the signal is the shorter one that it continues, and on a processor
+`kernels` takes each sum in one pass, where Numba is installed and can compile. Sums are in the dtype of the
+tensors, whatever autocast or TF32 would choose. Dynamo keeps each call whole in its graph (`allow_in_graph`):
+looking into a Function whose gradient calls others, it warns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
+from functools import lru_cache, reduce
+from inspect import signature
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import Parameter
 from torch.nn.functional import conv2d, pad
+
+from .extension import Extension
 
 _BLOCK = 8  # coefficients, at least, that share one product in `_correlation`; 4 and 16 measured no faster
 # Coefficients of a band that `_correlation` takes at a time on a CPU, with the signal's 2 MB of float32; and how
 # many at least of each channel and example: below that the calls cost more than the products.
 _CACHED, _FEWEST = 2**17, 64
-
-_Gradients = tuple[Tensor | None, ...]
 
 
 def traced() -> bool:
@@ -36,111 +41,139 @@ def traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def kernels_for(*tensors: Tensor) -> ModuleType | None:
+    """Return `kernels` where they can take these tensors; None on a GPU, without Numba, while a graph is made."""
+    if traced() or torch._C._len_torch_dispatch_stack():  # what looks at operations shall see them
+        return None
+    dtype = tensors[0].dtype
+    try:
+        plain = dtype in (torch.float32, torch.float64) and all(
+            type(t) in (Tensor, Parameter) and (t.dtype, t.device.type) == (dtype, "cpu")
+            and (t.data_ptr() or not t.numel())
+            for t in tensors
+        )  # fmt: skip
+    except RuntimeError:  # under vmap, for one, tensors have no memory of their own
+        return None
+    return _kernels() if plain else None
+
+
+@lru_cache
+def _kernels() -> ModuleType | None:
+    """Return `kernels`, or None where Numba is not installed or cannot compile, for whatever reason it gives."""
+    try:
+        from . import kernels
+
+        kernels.analyse(torch.ones(1, 2, 1), torch.ones(2, 1), torch.ones(2, 1), Extension(2, 0, 0, "zero"))
+    except Exception:
+        return None
+    return kernels
+
+
 @torch.compiler.allow_in_graph
-def analyse(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def analyse(
+    x: Tensor, low: Tensor, high: Tensor, extension: Extension | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the bands ``sum_m filter[m] * x[2k + m]`` of the filters ``low`` and ``high``."""
-    function = _Analyse.forward if torch.jit.is_tracing() else _Analyse.apply  # a file holds no Function
-    return function(x, low, high)
+    a, d = _derivative(_BANDS, extension, x, low, high)
+    return a, d
 
 
 @torch.compiler.allow_in_graph
-def synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor, extension: Extension | None = None) -> Tensor:
     """Return the signal of the bands ``a`` and ``d``, ``sum_k low[i - 2k] * a[k] + high[i - 2k] * d[k]``."""
-    function = _Synthesise.forward if torch.jit.is_tracing() else _Synthesise.apply
-    return function(a, d, low, high)
+    return _derivative(_SIGNAL, extension, a, d, low, high)[0]
+
+
+def _derivative(by: int, extension: Extension | None, *others: Tensor) -> tuple[Tensor, ...]:
+    function = (
+        _Derivative.forward if torch.jit.is_tracing() else _Derivative.apply
+    )  # a file holds no Function
+    return function(by, extension, *others)
+
+
+_SIGNAL, _BANDS, _FILTERS = range(3)
+_Parts = dict[int, tuple[Any, ...]]  # some of x, (a, d), (low, high)
 
 
 class _Derivative(Function):
-    """One derivative of S: a function of two of signal, bands and filters, linear in each of the two."""
+    """The derivative of S by signal, bands or filters: a function of the other two, linear in each."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def keep(ctx: Any, one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> None:
-        """Save each of the two where the gradient by the other is wanted: fixed filters keep no signal alive."""
-        by_one, by_other = any(ctx.needs_input_grad[: len(one)]), any(ctx.needs_input_grad[len(one) :])
-        ctx.save_for_backward(
-            *(t if by_other else None for t in one), *(t if by_one else None for t in other)
+    def forward(by: int, extension: Extension | None, *others: Tensor) -> tuple[Tensor, ...]:
+        kernels = kernels_for(*others) if extension is not None else None
+        if kernels is not None:
+            return kernels.SUMS[by](*others, extension)
+        if extension is not None and by != _SIGNAL:
+            others = extension.of(others[0]), *others[1:]
+        with _exact(others[0]):
+            found = (_synthesis, _analysis, _correlation)[by](*others)
+        return found if extension is None or by != _SIGNAL else (extension.adjoint(found[0]),)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.by, ctx.extension, *others = inputs
+        ctx.wanted = {of: any(some) for of, some in _parts(ctx.by, ctx.needs_input_grad[2:]).items()}
+        one, other = _parts(ctx.by, others).items()
+        # Each is saved where the gradient by the other is wanted: fixed filters keep no signal alive.
+        kept = [
+            t if ctx.wanted[of] else None
+            for of, some in ((other[0], one[1]), (one[0], other[1]))
+            for t in some
+        ]
+        ctx.save_for_backward(*kept)
+        ctx.save_for_forward(*others)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor | None, ...]:
+        # Where nobody asks for a second derivative the function alone is faster.
+        derivative = _Derivative.apply if torch.is_grad_enabled() else _Derivative.forward
+        given = _parts(ctx.by, ctx.saved_tensors)
+        found: list[Tensor | None] = []
+        for of, tensors in given.items():
+            others = {**given, ctx.by: gradient}
+            del others[of]
+            if ctx.wanted[of]:
+                found += derivative(of, ctx.extension, *(t for slot in sorted(others) for t in others[slot]))
+            else:
+                found += [None] * len(tensors)
+        return None, None, *found
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, __: None, *tangents: Tensor) -> tuple[Tensor, ...]:
+        given, moved = _parts(ctx.by, ctx.saved_tensors), _parts(ctx.by, tangents)
+        one, two = given
+        some, others = (
+            _Derivative.apply(ctx.by, ctx.extension, *first, *second)
+            for first, second in ((moved[one], given[two]), (given[one], moved[two]))
         )
-        ctx.save_for_forward(*one, *other)
+        return _sums(some, others)
 
 
-class _Analyse(_Derivative):
-    @staticmethod
-    def forward(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        with _exact(x):
-            a, d = (
-                _sequence(conv2d(_image(x), _kernel(f), stride=(1, 2), groups=x.shape[2]))
-                for f in (low, high)
-            )
-        return a, d
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
-        _Derivative.keep(ctx, inputs[:1], inputs[1:])
-
-    @staticmethod
-    def backward(ctx: Any, a: Tensor, d: Tensor) -> _Gradients:
-        x, low, high = ctx.saved_tensors
-        signal = _Synthesise.apply(a, d, low, high) if ctx.needs_input_grad[0] else None
-        filters = _Correlate.apply(x, a, d) if any(ctx.needs_input_grad[1:]) else (None, None)
-        return signal, *filters
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, dlow: Tensor, dhigh: Tensor) -> tuple[Tensor, ...]:
-        x, low, high = ctx.saved_tensors
-        return _sums(_Analyse.apply(dx, low, high), _Analyse.apply(x, dlow, dhigh))
+# `apply` asks for it at every call, which takes as long as a small transform.
+_Derivative.forward.__signature__ = signature(_Derivative.forward)  # type: ignore[attr-defined]
 
 
-class _Synthesise(_Derivative):
-    @staticmethod
-    def forward(a: Tensor, d: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        with _exact(a):
-            from_low = _adjoint(_image(a), _kernel(low))
-            from_high = _adjoint(_image(d), _kernel(high), like=from_low)
-            try:
-                return _sequence(from_low.add_(from_high))
-            except RuntimeError:  # under vmap over the high band alone the low one has no room for it
-                return _sequence(from_low + from_high)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
-        _Derivative.keep(ctx, inputs[:2], inputs[2:])
-
-    @staticmethod
-    def backward(ctx: Any, x: Tensor) -> _Gradients:
-        a, d, low, high = ctx.saved_tensors
-        bands = _Analyse.apply(x, low, high) if any(ctx.needs_input_grad[:2]) else (None, None)
-        filters = _Correlate.apply(x, a, d) if any(ctx.needs_input_grad[2:]) else (None, None)
-        return *bands, *filters
-
-    @staticmethod
-    def jvp(ctx: Any, da: Tensor, dd: Tensor, dlow: Tensor, dhigh: Tensor) -> Tensor:
-        a, d, low, high = ctx.saved_tensors
-        return _Synthesise.apply(da, dd, low, high) + _Synthesise.apply(a, d, dlow, dhigh)
+def _parts(by: int, others: Sequence[Any]) -> _Parts:
+    """Return two of signal, bands and filters: all but that by which the derivative is."""
+    one, two = (slot for slot in (_SIGNAL, _BANDS, _FILTERS) if slot != by)
+    split = 1 if one == _SIGNAL else 2
+    return {one: tuple(others[:split]), two: tuple(others[split:])}
 
 
-class _Correlate(_Derivative):
-    @staticmethod
-    def forward(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-        with _exact(x):
-            return _correlation(x, a, d)
+def _analysis(x: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    a, d = (_sequence(conv2d(_image(x), _kernel(f), stride=(1, 2), groups=x.shape[2])) for f in (low, high))
+    return a, d
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
-        _Derivative.keep(ctx, inputs[:1], inputs[1:])
 
-    @staticmethod
-    def backward(ctx: Any, low: Tensor, high: Tensor) -> _Gradients:
-        x, a, d = ctx.saved_tensors
-        signal = _Synthesise.apply(a, d, low, high) if ctx.needs_input_grad[0] else None
-        bands = _Analyse.apply(x, low, high) if any(ctx.needs_input_grad[1:]) else (None, None)
-        return signal, *bands
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, da: Tensor, dd: Tensor) -> tuple[Tensor, ...]:
-        x, a, d = ctx.saved_tensors
-        return _sums(_Correlate.apply(dx, a, d), _Correlate.apply(x, da, dd))
+def _synthesis(a: Tensor, d: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor]:
+    from_low = _adjoint(_image(a), _kernel(low))
+    from_high = _adjoint(_image(d), _kernel(high), like=from_low)
+    try:
+        return (_sequence(from_low.add_(from_high)),)
+    except RuntimeError:  # under vmap over the high band alone the low one has no room for it
+        return (_sequence(from_low + from_high),)
 
 
 def _sums(some: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
