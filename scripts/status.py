@@ -25,20 +25,20 @@ def main() -> int:
     parser.add_argument("--records", type=Path, default=Path("results/records"), help="folder of records")
     parser.add_argument("--runs", type=Path, default=Path("results/runs"), help="folder of run folders")
     options, selection = parser.select()
-    places = options.records, options.runs
+    roots = options.records, options.runs
     console = Console(width=None if sys.stdout.isatty() else 180)
-    folders = [path.name for root in places for path in root.glob("*") if path.is_dir()]
+    folders = [path.name for root in roots for path in root.glob("*") if path.is_dir()]
     here = sorted({name for name in folders if SLUG.fullmatch(name)})
     begun = [name for name in known("preset") if any(one.partition("-")[0] == name for one in here)]
     for preset in [selection.preset] if selection.preset else begun or ["quick"]:
         changed = [name for name in here if name.startswith(f"{preset}-")]
-        found = {name: [k for k in on_disk(name, *places) if selection.has(k)] for name in [preset, *changed]}
-        keys = selection.keys(preset, variants_on_disk(preset, selection.tasks, *places)) + found.pop(preset)
+        others = {name: [k for k in on_disk(name, *roots) if selection.has(k)] for name in [preset, *changed]}
+        keys = selection.keys(preset, variants_on_disk(preset, selection.tasks, *roots)) + others.pop(preset)
         tables = {f"preset={preset}": dict.fromkeys(keys)}
-        tables[f"preset={preset} with overrides"] = dict.fromkeys(chain(*found.values()))
+        tables[f"preset={preset} with overrides"] = dict.fromkeys(chain(*others.values()))
         for title, shown in tables.items():
             if shown:
-                console.print(table(title, [status_of(key, *places) for key in shown]))
+                console.print(table(title, [status_of(key, *roots) for key in shown]))
     faults: list[str] = []
     read_all(options.records, faults)
     for line in skipped(faults):

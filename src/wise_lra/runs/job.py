@@ -127,9 +127,9 @@ def planned(combinations: Sequence[tuple[str, ...]], here: bool = True) -> list[
         data = _prepared(json.dumps({"task": plain["task"], "data": plain["data"]}, sort_keys=True))
         problem = data if isinstance(data, str) else ""
         run = Run(cfg, Path(), {"variant": ""}) if isinstance(data, str) else Run(cfg, *data)
-        places = (Path(cfg.records), Path(cfg.runs))
+        folders = (Path(cfg.records), Path(cfg.runs))
         recorded = bool(cfg.test) and "trial" not in cfg
-        jobs.append(Job(run.key, overrides, setting, *places, bool(cfg.overwrite), recorded, problem))
+        jobs.append(Job(run.key, overrides, setting, *folders, bool(cfg.overwrite), recorded, problem))
     return jobs
 
 

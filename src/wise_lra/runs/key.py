@@ -1,4 +1,4 @@
-"""RunKey: which run. Its name, and the places of its record and its folder on disk."""
+"""RunKey: which run. Its name, and the paths of its record and its folder."""
 
 import re
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class RunKey:
 
 def on_disk(preset: str, records: Path, runs: Path) -> list[RunKey]:
     """Return the runs of a preset that have a record or a folder, ordered by seed and name."""
-    found = set()
+    keys = set()
     for root, suffix in ((records / preset, ".json"), (runs / preset, "")):
         named = re.compile(rf"({SLUG.pattern}/){{3}}seed\d+{re.escape(suffix)}", re.ASCII)
         for path in root.glob(f"*/*/*/seed*{suffix}"):
@@ -53,8 +53,8 @@ def on_disk(preset: str, records: Path, runs: Path) -> list[RunKey]:
                 task, backbone, attention, seed = path.relative_to(root).with_suffix("").parts
                 task, _, variant = task.partition("-")
                 axes = {"task": task, "variant": variant, "backbone": backbone, "attention": attention}
-                found.add(RunKey(preset=preset, seed=int(seed.removeprefix("seed")), **axes))
-    return sorted(found, key=lambda key: (key.seed, key.name))
+                keys.add(RunKey(preset=preset, seed=int(seed.removeprefix("seed")), **axes))
+    return sorted(keys, key=lambda key: (key.seed, key.name))
 
 
 def variants_on_disk(preset: str, tasks: Iterable[str], records: Path, runs: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ class AlreadyRunning(RuntimeError):
 
 @contextlib.contextmanager
 def claim(folder: Path | str) -> Iterator[None]:
-    """Lock `folder`, which is made, for this process. Raises AlreadyRunning where another process holds the lock.
+    """Lock `folder`, which is created if need be. Raises AlreadyRunning where another process holds the lock.
 
     The system frees the lock when its process ends, however it ends. The file stays; it holds the process number.
     """

@@ -92,5 +92,5 @@ def plan(
 
 def hours(seconds: float) -> str:
     """Return 5400 as "1.50", 5_400_000 as "1,500"."""
-    found = seconds / 3600
-    return f"{found:,.0f}" if found >= 100 else f"{found:.2f}"
+    value = seconds / 3600
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

@@ -61,14 +61,14 @@ def reproduce(
     if status not in (0, 1, OUT_OF_TIME):  # nothing was started, or it was interrupted
         return status
     where = ["--records", str(records), "--out", str(records.parent)]
-    made = subprocess.run([sys.executable, os.path.relpath(tables), "--preset", preset, *where], check=False)
-    if made.returncode:
+    built = subprocess.run([sys.executable, os.path.relpath(tables), "--preset", preset, *where], check=False)
+    if built.returncode:
         print(
-            f"failed  the table: status {made.returncode} of scripts/tables.py; `make tables` builds it again"
+            f"failed  the table: status {built.returncode} of scripts/tables.py; `make tables` builds it again"
         )
     if status == 1:
         print("failed  some cells, for the reasons above; the same command runs these again, and only these")
-    return 1 if made.returncode else status
+    return 1 if built.returncode else status
 
 
 def expect_settings(overrides: Sequence[str]) -> None:

@@ -127,7 +127,7 @@ class Search(LaunchingSweeper):
             raise SystemExit(1)
         best = study.best_trial
         overrides = space.overrides(best.params)
-        found = {
+        facts = {
             "study": self.name,
             "trial": best.number,
             "validation_accuracy": best.value,
@@ -136,7 +136,7 @@ class Search(LaunchingSweeper):
             "commit": commit(),
             "dirty": dirty(),
         }
-        studies.write_experiment(self.result, overrides, compose(overrides), found)
+        studies.write_experiment(self.result, overrides, compose(overrides), facts)
         hint = f"; train and test it with: scripts/train.py {shlex.quote(f'experiment={self.result.stem}')}"
         print(
             f"best: trial {best.number}, validation accuracy {per_cent(best.value)} %; the test set was not read\n"

@@ -73,10 +73,10 @@ class Parser(argparse.ArgumentParser):
 
     def select(self, words: Sequence[str] | None = None) -> tuple[argparse.Namespace, Selection]:
         """Read a command line, by default this process's."""
-        found = self.parse_args(words)
-        axes = {axis: getattr(found, axis) for axis in ("tasks", "backbones", "attentions", "seeds")}
+        parsed = self.parse_args(words)
+        axes = {axis: getattr(parsed, axis) for axis in ("tasks", "backbones", "attentions", "seeds")}
         given = {axis: values for axis, values in axes.items() if values}
-        return found, Selection(found.preset, **given, given=tuple(given))
+        return parsed, Selection(parsed.preset, **given, given=tuple(given))
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""
@@ -88,27 +88,27 @@ def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     """Return what reads an option as "a,b", some of these names, each once."""
 
     def read(text: str) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-        for name in found:
+        names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+        for name in names:
             if name not in known:
                 raise argparse.ArgumentTypeError(
                     f"{name!r}: expected some of {', '.join(known)}, separated by commas"
                 )
-        return found
+        return names
 
     return read
 
 
 def seeds(text: str) -> tuple[int, ...]:
     """Return the seeds in "0,1,2" or "0..4" (both ends included), or both mixed. Raises ArgumentTypeError."""
-    found: dict[int, None] = {}
+    values: dict[int, None] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"(\d{1,9})(?:\.\.(\d{1,9}))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last - first >= 10_000:
             raise argparse.ArgumentTypeError(f"{part!r}: expected numbers as 0,1,2 or a range as 0..4")
-        found |= dict.fromkeys(range(first, last + 1))
-    return tuple(found)
+        values |= dict.fromkeys(range(first, last + 1))
+    return tuple(values)
 
 
 def jobs(text: str) -> int | None:

@@ -61,15 +61,15 @@ class Progress:
     def read(cls, folder: Path) -> Self:
         """Return the progress of a run folder; a value that is absent or cannot be right has its default."""
         try:
-            found = read_json(folder / PROGRESS, "progress")
+            content = read_json(folder / PROGRESS, "progress")
         except (OSError, ValueError):
             return cls()
         valid = {
             name: float(value)
-            for name, value in found.items()
+            for name, value in content.items()
             if type(value) in (int, float) and abs(value) < 2**63
         }
-        phase = found["phase"] if found.get("phase") in PHASES else "start"
+        phase = content["phase"] if content.get("phase") in PHASES else "start"
         step, steps = (int(valid.get(name, 0)) for name in ("step", "steps"))
         return cls(phase, step, steps, *map(valid.get, ("loss", "accuracy", "seconds", "seconds_left")))
 

@@ -40,7 +40,7 @@ BEAT, GRACE = 3, 10  # seconds between two signs of life of a trial, and without
 
 
 def open_study(name: str, path: Path, space: Space, sampler: str, seed: int, pruner: Any) -> optuna.Study:
-    """Return the study of that name in the file `path`, made with its first trials if it is not there.
+    """Return the study of that name in the file `path`, created with its first trials if it is not there.
 
     Raises ConfigurationError on a file that is no storage, one that holds another study, and a study of another
     space.
@@ -148,17 +148,17 @@ def expect_own(path: Path, study: str) -> None:
     if not path.exists():
         return
     try:
-        found = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("found", {})
+        content = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("found", {})
     except (yaml.YAMLError, AttributeError):
-        found = {}
-    if found.get("study") != study:
+        content = {}
+    if content.get("study") != study:
         raise ConfigurationError(
             f"hydra.sweeper.result={path}: expected a file of the study {study}, or none; name another file"
         )
 
 
-def write_experiment(path: Path, overrides: Sequence[str], cfg: DictConfig, found: dict[str, Any]) -> None:
-    """Write overrides as a file of configs/experiment, which `experiment=` loads; its record will hold `found`."""
+def write_experiment(path: Path, overrides: Sequence[str], cfg: DictConfig, facts: dict[str, Any]) -> None:
+    """Write overrides as a file of configs/experiment, which `experiment=` loads; its record will hold `facts`."""
     choices = {axis: cfg[axis].name for axis in ("preset", "task", "backbone", "attention")}
     if choices["attention"] == "none":  # the backbone's own choice
         del choices["attention"]
@@ -170,7 +170,7 @@ def write_experiment(path: Path, overrides: Sequence[str], cfg: DictConfig, foun
     content = {
         "defaults": [{f"override /{group}": choice} for group, choice in choices.items()],
         **OmegaConf.to_container(settings),  # type: ignore[dict-item]
-        "found": found,
+        "found": facts,
     }
     head = (
         "# @package _global_\n"

@@ -165,11 +165,11 @@ def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
     (batch,) = BasicSweeper.split_arguments(read, None)
     swept = {override.key_or_group for override in read if override.is_sweep_override()}
     alone = {f"backbone={name}" for name, backbone in BACKBONES.items() if not backbone.holds_attention}
-    found: dict[tuple[str, ...], None] = {}
+    unique: dict[tuple[str, ...], None] = {}
     for overrides in batch:
         drop = "attention" in swept and not alone.isdisjoint(overrides)
-        found[tuple(text for text in overrides if not (drop and text.startswith("attention=")))] = None
-    return list(found)
+        unique[tuple(text for text in overrides if not (drop and text.startswith("attention=")))] = None
+    return list(unique)
 
 
 def own_files() -> None:
