@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from test_training import command, folder, recipe
+from test_training import command, folder, lasting, recipe
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -82,10 +82,17 @@ def test_a_run_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
     assert max(norms["total"] for norms in measured) > 0.1, "before clipping"
 
 
-def test_a_run_logs_them_with_its_loss(folder: Path, tmp_path: Path) -> None:
-    train(compose(command(folder, tmp_path)[2:]))
-    (log,) = tmp_path.rglob("metrics.csv")
+def test_a_run_logs_them_with_its_loss_and_is_the_same_without_callbacks(
+    folder: Path, tmp_path: Path
+) -> None:
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    more = "+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor"
+    records = [train(compose([*command(folder, p)[2:], o])) for p, o in ((whole, more), (bare, "~callbacks"))]
+    assert lasting(records[0]) == lasting(records[1])
+    assert {path.name for path in bare.rglob("*.*")}.isdisjoint({"progress.json", "predictions.npz"})
+    (log,) = whole.rglob("metrics.csv")
     rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines()))
+    assert "lr-AdamW" in rows[0]
     parts = ["embedding", "layer1", "norm", "head"]
     norms = [row for row in rows if row["gradients/total"]]
     assert [row["step"] for row in norms] == [str(2 * step + 1) for step in range(25)]

@@ -97,7 +97,9 @@ def _check_attention(cfg: dict[str, Any]) -> None:
 def _check_settings(cfg: dict[str, Any]) -> None:
     """Check the settings that no constructor takes."""
     first = {name: node for name, node in cfg.items() if name not in ("data", "callbacks")}
-    for key, value in _numbers(first | {"callbacks": cfg["callbacks"] or {}}):  # these copy other settings
+    for key, value in _numbers(
+        first | {"callbacks": cfg.get("callbacks") or {}}
+    ):  # these copy other settings
         if not 0 <= value <= 1e38:
             raise ConfigurationError(f"{key}={value}: expected a number, 0 to 1e38")
     found = {key: at(cfg, key) for key in (*WHOLE, *WHOLE_OR_NULL, *_CHOICES)}
@@ -118,7 +120,7 @@ def _check_settings(cfg: dict[str, Any]) -> None:
         raise ConfigurationError(f"preset.parameter_limit={limit}: expected a number above 0, or null")
     for group in ("trainer", "logger"):
         expect_node(group, cfg[group])
-    for name, node in (cfg["callbacks"] or {}).items():
+    for name, node in (cfg.get("callbacks") or {}).items():
         expect_node(f"callbacks.{name}", node)
     _check_trainer(cfg["trainer"], cfg["recipe"].get("batch_size"))
 

@@ -10,12 +10,11 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.memory import is_oom_error
 from torch.nn.functional import cross_entropy
 
-from wise_lra.model import chunk_mlp
+from wise_lra.build import build_model
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +28,7 @@ class DryRun:
         self.task, self.mixed = cfg.task, mixed
         gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
         self.device = torch.device("cuda", 0) if gpu else torch.device("cpu")
-        self.model = instantiate(cfg.model).to(self.device)
-        chunk_mlp(self.model, cfg.trainer.mlp_chunk)
+        self.model = build_model(cfg).to(self.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters())
 
     def train(self, size: int) -> None:

@@ -147,7 +147,8 @@ def fit(
 
     history = History()
     saving = Saving(run.folder / "checkpoints", run.identity, history, cfg.trainer.max_time, recipe.steps)
-    callbacks = [history, *watchers, *(instantiate(node) for node in cfg.callbacks.values() if node), saving]
+    chosen = (cfg.get("callbacks") or {}).values()
+    callbacks = [history, *watchers, *map(instantiate, chosen), saving]
 
     config, logger = recorded_config(cfg), None
     if worker.first:
