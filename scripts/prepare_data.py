@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wise_lra.bars import bars
+from wise_lra.progress import bars
 from wise_lra.registry import TASKS
 from wise_lra.results.reading import one_line
 from wise_lra.runs.selection import preset_for

@@ -1,10 +1,13 @@
-"""Callbacks of a run: its history, gradient norms, wavelet pictures and test predictions.
+"""Callbacks of configs/callbacks: progress, gradient norms, wavelet pictures, test predictions.
 
-`History` belongs to every run. The others come from configs/callbacks; none of them changes a result.
+None of them changes a result.
 """
 
+import json
 import logging
+import sys
 import time
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,100 +15,103 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 from torch import Tensor, distributed, nn
 from torch.nn.utils import get_total_norm
 
 from wise_lra.data.task import Batch
-from wise_lra.provenance import peak_memory
+from wise_lra.results.atomic import write_text
 from wise_lra.results.predictions import PREDICTIONS, Predictions
+from wise_lra.runs.estimate import clock
 
 log = logging.getLogger(__name__)
 
+_EVERY = 1.0  # seconds between two writes of the progress file
+_LINE_EVERY = 20.0  # seconds between two lines where there is no terminal
 
-class History(Callback):
-    """What the record needs: one point a validation, and the seconds of each phase. A resumed run continues it.
 
-    Points hold step, train_loss and train_accuracy (means since the last point), validation_loss,
-    validation_accuracy and lr. `seconds` holds train, validation and test. Tokens per second and peak memory go
-    to the loggers at every validation.
+class Progress(Callback):
+    """Shows the run as a bar or as lines, and writes `progress.json` in the run folder for other readers.
+
+    `style` is bar, lines, none, or auto: a bar on a terminal, else lines. The time left is that of the remaining
+    steps at the pace of this process so far, validations included.
     """
 
-    def __init__(self) -> None:
-        self.points: list[dict[str, Any]] = []
-        self.seconds = {"train": 0.0, "validation": 0.0, "test": 0.0}
-        self.seconds_before = 0.0
-        self._sums = torch.zeros(3)
-        self._rate = 0.0
-        self._begin = 0.0
+    def __init__(self, style: str = "auto") -> None:
+        if style == "auto":
+            style = "bar" if sys.stderr.isatty() else "lines"
+        self.style = style
+        self._console = Console(stderr=True)
+        self._bar: Bar | None = None
+        self._written = self._shown = 0.0
+        self._begin, self._first = time.monotonic(), 0
 
-    def tokens_per_second(self, trainer: Trainer) -> float:
-        """Return the training tokens per second of all devices since the first step, padding included."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        tokens = round(data.batch_size * data.tokens_per_example) * self.points[-1]["step"]
-        return tokens / max(1e-9, self.seconds["train"])
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        """Begin the bar."""
+        self._begin, self._first = time.monotonic(), trainer.global_step
+        if self.style == "bar" and trainer.is_global_zero:
+            text = "{task.completed:>,.0f}/{task.total:,.0f}  {task.fields[numbers]}"
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(text))
+            self._bar = Bar(*columns, console=self._console)
+            recipe: Any = module.recipe
+            self._bar.add_task(_name(trainer), total=recipe.steps, numbers="")
+            self._bar.start()
 
-    def on_save_checkpoint(
-        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Put the history into the checkpoint."""
-        checkpoint["history"] = {"points": self.points, "seconds": self.seconds}
+    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Show a step."""
+        self._tell(trainer, module, "train")
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Take it back when training resumes, but not when the best checkpoint is loaded for the test."""
-        if trainer.state.fn == "fit":
-            self.points, self.seconds = checkpoint["history"]["points"], checkpoint["history"]["seconds"]
-            self.seconds_before = sum(self.seconds.values())
-
-    def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock of an evaluation interval."""
-        self._sums = torch.zeros(3, device=module.device)
-        self._begin = time.perf_counter()
-
-    def on_train_batch_end(self, trainer: Trainer, module: LightningModule, outputs: Any, *_: Any) -> None:
-        """Add a step to the means, from what `Training.training_step` returns with the step's last piece."""
-        if "step" in outputs:
-            self._sums[:2] += outputs["step"]
-            self._sums[2] += 1
-            self._rate = outputs["lr"]
-
-    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Stop the clock of the interval, start that of the validation."""
-        now = _now(module)
-        self.seconds["train"] += now - self._begin
-        self._begin = now
+    def on_validation_batch_end(self, trainer: Trainer, module: LightningModule, *_: Any) -> None:
+        """Keep the file fresh during a validation."""
+        self._tell(trainer, module, "validation")
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Add a point; log tokens per second and peak memory."""
-        self.seconds["validation"] += _now(module) - self._begin
-        loss, accuracy, steps = self._sums.tolist()
-        metrics = trainer.callback_metrics
-        self.points.append(
-            {
-                "step": trainer.global_step,
-                "train_loss": loss / max(1, steps),
-                "train_accuracy": accuracy / max(1, steps),
-                "validation_loss": float(metrics["validation/loss"]),
-                "validation_accuracy": float(metrics["validation/accuracy"]),
-                "lr": self._rate,
-            }
-        )
-        if trainer.loggers:
-            values = {
-                "tokens_per_second": self.tokens_per_second(trainer),
-                "peak_memory_gb": peak_memory(module.device) / 1e9,
-            }
-            for logger in trainer.loggers:
-                logger.log_metrics(values, step=trainer.global_step)
+        """Show the accuracy of a validation."""
+        self._tell(trainer, module, "train", now=True)
+
+    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """End the bar."""
+        self._close()
 
     def on_test_start(self, trainer: Trainer, module: LightningModule) -> None:
-        """Start the clock of the test."""
-        self._begin = time.perf_counter()
+        """Show that the test has begun."""
+        self._tell(trainer, module, "test", now=True)
 
-    def on_test_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Stop the clock of the test."""
-        self.seconds["test"] += _now(module) - self._begin
+    def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
+        """End the bar, so that the terminal is as it was."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _tell(self, trainer: Trainer, module: LightningModule, phase: str, now: bool = False) -> None:
+        time_now = time.monotonic()
+        if not trainer.is_global_zero or (not now and time_now - self._written < _EVERY):
+            return
+        self._written = time_now
+        recipe: Any = module.recipe
+        metrics, step, steps = trainer.callback_metrics, trainer.global_step, recipe.steps
+        elapsed, done = time_now - self._begin, step - self._first
+        state = {
+            "phase": phase,
+            "step": step,
+            "steps": steps,
+            "loss": _number(metrics.get("train/loss")),
+            "accuracy": _number(metrics.get("validation/accuracy")),
+            "seconds": round(elapsed, 1),
+            "seconds_left": round(elapsed / done * (steps - step), 1) if done else None,
+        }
+        write_text(Path(trainer.default_root_dir) / "progress.json", json.dumps(state) + "\n", durable=False)
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=step, numbers=_numbers(state))
+        elif self.style == "lines" and phase == "train" and (now or time_now - self._shown > _LINE_EVERY):
+            self._shown = time_now
+            line = f"{_name(trainer)}  step {step:,}/{steps:,}  {_numbers(state)}"
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class GradientNorms(Callback):
@@ -236,7 +242,36 @@ def _interleaved(own: np.ndarray, devices: int) -> np.ndarray:
     return whole
 
 
-def _now(module: LightningModule) -> float:
-    if module.device.type == "cuda":
-        torch.cuda.synchronize(module.device)
-    return time.perf_counter()
+def quiet() -> None:
+    """Silence what Lightning says of every run and nobody can act on."""
+    for name in ("pytorch_lightning.utilities", "lightning_fabric.utilities"):
+        logging.getLogger(f"{name}.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # batches are cut from a memory map; workers are ours to set
+        ".*exists and is not empty.*",  # the folder of a resumed run's curves
+        ".*GPU available but not used.*",  # trainer=cpu was asked for
+        ".*LeafSpec.*",  # Lightning's own use of torch's pytree
+        ".*`srun` command is available.*",  # a run begun by hand on a machine of a cluster
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _name(trainer: Trainer) -> str:
+    """Return the run below its preset, from its folder: "text-stand-in/fnet/none/seed0"."""
+    return "/".join(Path(trainer.default_root_dir).parts[-4:])
+
+
+def _numbers(state: dict[str, Any]) -> str:
+    parts = []
+    if state["loss"] is not None:
+        parts.append(f"loss {state['loss']:.3f}")
+    if state["accuracy"] is not None:
+        parts.append(f"validation accuracy {100 * state['accuracy']:.1f} %")
+    if state["seconds_left"] is not None:
+        parts.append(f"{clock(state['seconds_left'])} left")
+    return "  ".join(parts)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else round(float(value), 6)

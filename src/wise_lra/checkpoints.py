@@ -16,8 +16,8 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from wise_lra.callbacks import History
 from wise_lra.constructors import ConfigurationError
+from wise_lra.history import History
 from wise_lra.identity import Run, recorded_config
 from wise_lra.results.atomic import expect_room, write_bytes, write_text
 from wise_lra.stopping import OutOfTime

@@ -11,13 +11,13 @@ FACTORIES = ("mixer", "attention", "bank")
 
 _GIVEN_LATER = {"d_model", "length", "channels"}  # those sizes
 _MOST = {"depth": 1024, "level": 64, "features": 2**16}  # of what a constructor makes one by one
+_CALLBACKS = ("Progress", "GradientNorms", "WaveletPictures", "TestPredictions")
 _LIGHTNING = ("LearningRateMonitor", "DeviceStatsMonitor", "ModelSummary", "RichModelSummary")
 _NAMED = {  # constructors whose import takes seconds: Lightning's and ours on Lightning
     "trainer": ("pytorch_lightning.Trainer",),
     "logger": ("wise_lra.loggers.wandb_logger", "wise_lra.loggers.csv_logger"),
     "callbacks": (
-        "wise_lra.progress.Progress",
-        *(f"wise_lra.callbacks.{name}" for name in ("GradientNorms", "TestPredictions", "WaveletPictures")),
+        *(f"wise_lra.callbacks.{name}" for name in _CALLBACKS),
         *(f"pytorch_lightning.callbacks.{name}" for name in _LIGHTNING),
     ),
 }

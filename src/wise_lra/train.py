@@ -17,18 +17,18 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from wise_lra import find_batch
 from wise_lra.build import build_model
-from wise_lra.callbacks import History
+from wise_lra.callbacks import quiet
 from wise_lra.checkpoints import BEST, SafeCheckpoints, Saving, best, expect_folder, forget, resumed, unfit
 from wise_lra.checks import LIGHTNING
 from wise_lra.config import CONFIGS, plain_dict
 from wise_lra.data.datamodule import DataModule
 from wise_lra.data.task import SPLITS
 from wise_lra.devices import Worker, in_workers, on_devices, pieces, precision
+from wise_lra.history import History
 from wise_lra.identity import Run, open_run, recorded_config
 from wise_lra.loggers import TolerantWandbLogger, finish, publish
 from wise_lra.model import parameter_count
 from wise_lra.performance import compile_in_place, keep_freed_memory
-from wise_lra.progress import quiet
 from wise_lra.provenance import commit, device_name, dirty, peak_memory, versions
 from wise_lra.results import record as records
 from wise_lra.results.record import Record

@@ -15,9 +15,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wise_lra.bars import bars
 from wise_lra.config import CONFIGS, ConfigurationError, compose, plain_dict
 from wise_lra.identity import Run
+from wise_lra.progress import bars
 from wise_lra.runs.key import RunKey
 from wise_lra.runs.lock import holder
 from wise_lra.runs.status import RunStatus, Status, complete_record, record_failure, status_of

@@ -6,8 +6,8 @@ import logging
 import pytest
 from rich.console import Console
 
-from wise_lra import bars as module
-from wise_lra.bars import amount, bars
+from wise_lra import progress as module
+from wise_lra.progress import amount, bars
 
 
 def test_amounts_are_megabytes_of_archives_and_a_number_of_examples():
