@@ -178,8 +178,13 @@ def _work(worker: Worker, port: int, work: Callable[Concatenate[Worker, ...], T]
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     if not worker.first:
         warnings.simplefilter("ignore")  # the first one warns for all
-    with interruptible():
-        result = work(worker, *arguments)
+    try:
+        with interruptible():
+            result = work(worker, *arguments)
+    except BaseException:
+        if distributed.is_initialized() and distributed.get_backend() == "gloo":
+            distributed.destroy_process_group()  # so that the others do not wait for this one
+        raise
     if distributed.is_initialized():
         distributed.destroy_process_group()
     return result
