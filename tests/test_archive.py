@@ -26,15 +26,10 @@ def odd(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.Tar
 
 
 @pytest.mark.parametrize("name", ["all.tar.gz", "all.tar.xz", "all.gz"])
-def test_yields_the_wanted_files_of_an_archive_in_its_order(tmp_path, name):
-    assert list(texts(pack(tmp_path / name, FILES)).items()) == [
-        ("top/one.txt", b"first"),
-        ("top/two.txt", b"second"),
-    ]
-
-
-def test_a_folder_reads_like_the_archive_of_it(tmp_path):
-    assert texts(unpack(tmp_path / "all", FILES)) == texts(pack(tmp_path / "all.tar.gz", FILES))
+def test_yields_the_wanted_files_of_an_archive_in_its_order_and_of_a_folder(tmp_path, name):
+    found = texts(pack(tmp_path / name, FILES))
+    assert list(found.items()) == [("top/one.txt", b"first"), ("top/two.txt", b"second")]
+    assert texts(unpack(tmp_path / "all", FILES)) == found
 
 
 def test_reads_an_archive_no_further_than_asked(tmp_path):
@@ -43,41 +38,33 @@ def test_reads_an_archive_no_further_than_asked(tmp_path):
     path.write_bytes(path.read_bytes()[:200_000])
     reading = files(path, lambda name: name == "top/two.txt")
     assert next(reading)[1] == b"second"
-    with pytest.raises(ValueError, match=r"all\.tar\.gz: cannot be read to its end"):
+    with pytest.raises(ValueError, match=rf"{path}: "):
         texts(path)
-
-
-@pytest.mark.parametrize("name", ["../out.txt", "top/../../out.txt", "/out.txt"])
-def test_refuses_a_member_outside(tmp_path, name):
-    with pytest.raises(ValueError, match=r"all\.tar\.gz: refused.*out\.txt"):
-        texts(pack(tmp_path / "all.tar.gz", FILES, odd(name)))
 
 
 @pytest.mark.parametrize(
-    ("kind", "link"), [(tarfile.SYMTYPE, "one.txt"), (tarfile.SYMTYPE, "/etc/passwd"), (tarfile.FIFOTYPE, "")]
+    "member",
+    [
+        *(odd(name) for name in ("../out.txt", "top/../../out.txt", "/out.txt")),
+        odd("top/out.txt", tarfile.SYMTYPE, "one.txt"),
+        odd("top/out.txt", tarfile.SYMTYPE, "/etc/passwd"),
+        odd("top/out.txt", tarfile.FIFOTYPE),
+    ],
 )
-def test_refuses_what_is_not_a_plain_file(tmp_path, kind, link):
-    with pytest.raises(ValueError, match=r"all\.tar\.gz: refused.*top/odd\.txt"):
-        texts(pack(tmp_path / "all.tar.gz", FILES, odd("top/odd.txt", kind, link)))
+def test_refuses_a_member_outside_and_what_is_not_a_plain_file(tmp_path, member):
+    with pytest.raises(ValueError, match=r"all\.tar\.gz: .*out\.txt"):
+        texts(pack(tmp_path / "all.tar.gz", FILES, member))
 
 
 @pytest.mark.parametrize("end", ["gz", "xz"])
-@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-def test_a_truncated_archive_is_named(tmp_path, end, share):
-    path = pack(tmp_path / f"all.tar.{end}", FILES | {"top/late.txt": bytes(range(256)) * 300})
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ValueError, match=rf"all\.tar\.{end}: cannot be read to its end"):
-        texts(path)
-
-
-@pytest.mark.parametrize("end", ["gz", "xz"])
-def test_a_corrupt_archive_is_named(tmp_path, end):
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999, None])
+def test_a_truncated_or_corrupt_archive_is_named(tmp_path, end, share):
     path = pack(tmp_path / f"all.tar.{end}", FILES | {"top/late.txt": bytes(range(256)) * 300})
     whole = bytearray(path.read_bytes())
-    whole[len(whole) // 2] ^= 0xFF
-    path.write_bytes(whole)
-    with pytest.raises(ValueError, match=rf"all\.tar\.{end}: cannot be read to its end"):
+    if share is None:
+        whole[len(whole) // 2] ^= 0xFF
+    path.write_bytes(whole[: int(len(whole) * (share or 1))])
+    with pytest.raises(ValueError, match=rf"{path}: "):
         texts(path)
 
 
@@ -105,9 +92,7 @@ def test_a_file_larger_than_its_format_needs_is_refused_before_it_is_read(tmp_pa
     with (tmp_path / name).open("wb") as file:
         file.truncate(HUGE)  # takes no room on the disk
     for place in (path, tmp_path / folder):
-        with pytest.raises(
-            ValueError, match=rf"{place}: refused, 3,221,225,472 bytes with .*expected at most"
-        ):
+        with pytest.raises(ValueError, match=rf"{place}: .*3,221,225,472 bytes"):
             read(reader, place)
 
 
@@ -116,7 +101,7 @@ def test_all_that_is_held_in_memory_has_a_bound(tmp_path, monkeypatch):
         tmp_path / "aclImdb_v1.tar.gz", {f"aclImdb/train/neg/{k}_1.txt": b"x" * 100 for k in range(9)}
     )
     monkeypatch.setattr(text, "_TOTAL", 850)
-    with pytest.raises(ValueError, match=r"refused, 900 bytes with .*8_1\.txt.*, expected at most 850"):
+    with pytest.raises(ValueError, match=r"900 .*8_1\.txt.* 850"):
         read(text, path)
 
 
@@ -128,7 +113,7 @@ def test_a_header_that_tarfile_would_read_at_once_has_a_bound(tmp_path, kind):
     member.size = HUGE
     path = tmp_path / "all.tar.gz"
     path.write_bytes(gzip.compress(member.tobuf() + bytes(1024)))
-    with pytest.raises(ValueError, match="a header of 3,221,225,472 bytes"):
+    with pytest.raises(ValueError, match="3,221,225,472 bytes"):
         texts(path)
 
 
@@ -138,12 +123,12 @@ def test_a_line_has_a_bound(tmp_path, monkeypatch):
     assert [*lines(io.BytesIO(b"x" * 9 + b"\ny"), Path("x"))] == [(1, b"x" * 9), (2, b"y")]
     for name, reader in (("basic_val.tsv", listops), ("new_aan_pairs.eval.tsv", retrieval)):
         path = pack(tmp_path / "lra_release.gz", {name: b"x" * 11})
-        with pytest.raises(ValueError, match=rf"{name}:1: a line of more than 10 bytes"):
+        with pytest.raises(ValueError, match=rf"{name}:1: .*10 bytes"):
             read(reader, path)
 
 
 def test_what_is_no_archive_is_named(tmp_path):
     path = tmp_path / "all.tar.gz"
     path.write_bytes(b"<html>404</html>" * 100)
-    with pytest.raises(ValueError, match=r"all\.tar\.gz: cannot be read"):
+    with pytest.raises(ValueError, match=rf"{path}: "):
         texts(path)

@@ -238,7 +238,7 @@ def test_real_texts_that_were_cut_shorter_than_the_task_are_refused(tmp_path):
     examples = [Example(split, (np.ones(4096, np.uint16),), 0) for split in SPLITS]
     longer = Task("text", 257, 8192, 2)
     pack(examples, tmp_path / "a", longer, {"source": "aclImdb"})
-    with pytest.raises(ValueError, match=r"cut at 4096 tokens, expected task\.length=8192"):
+    with pytest.raises(ValueError, match=r"4096 .*task\.length=8192"):
         verify(tmp_path / "a", longer)
     pack(examples, tmp_path / "b", longer, {"source": "aclImdb", "settings": {"limit": 8192}})
     pack(examples, tmp_path / "c", longer, {"source": "stand-in", "variant": "stand-in"})

@@ -55,7 +55,7 @@ def test_lengths_are_even_parts_and_hold_what_they_should():
     assert [Buckets(10, 4).holding(tokens) for tokens in (1, 3, 4, 8, 9, 10, 99)] == [3, 3, 5, 8, 10, 10, 10]
     assert Buckets(10, 1).lengths.tolist() == [10]
     for number in (0, 11):
-        with pytest.raises(ValueError, match=f"data.buckets={number}: expected 1 to the task's length, 10"):
+        with pytest.raises(ValueError, match=f"data.buckets={number}: .* 10"):
             Buckets(10, number)
 
 

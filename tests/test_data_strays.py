@@ -125,13 +125,13 @@ def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected
 )
 def test_a_name_that_a_terminal_would_act_on_is_refused(tmp_path, task, name):
     path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | FILES[task])
-    with pytest.raises(ValueError, match="control characters") as error:
+    with pytest.raises(ValueError, match=r"x1b|u202e|x9b") as error:
         read(READERS[task], path)
     assert str(error.value).isprintable()
 
 
 def test_the_name_of_an_archive_is_refused_likewise(tmp_path):
     shutil.move(pack(tmp_path / "aclImdb_v1.tar.gz", {}), tmp_path / "aclImdb\x1b[2J.tar.gz")
-    with pytest.raises(ValueError, match="control characters") as error:
+    with pytest.raises(ValueError, match=r"x1b|u202e|x9b") as error:
         sources.find(tmp_path, TASKS["text"])
     assert str(error.value).isprintable()

@@ -192,7 +192,7 @@ def test_progress_and_splits():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 48}, "size=48: expected one of 32, 64, 128, 256"),
+        ({"size": 48}, "size=48: .*32, 64, 128, 256"),
         ({"contour_length": 2}, "contour_length=2"),
         ({"distractors": -1}, "distractors=-1"),
         ({"workers": 0}, "workers=0"),
@@ -205,5 +205,5 @@ def test_impossible_settings_are_refused(options, message):
 
 def test_a_contour_that_cannot_fit_ends_in_an_error(monkeypatch):
     monkeypatch.setattr(pathfinder, "_ATTEMPTS", 1000)
-    with pytest.raises(ValueError, match=r"contour_length=60: none of 1000 pairs"):
+    with pytest.raises(ValueError, match=r"contour_length=60: .*1000"):
         pathfinder.generate(1, 0, contour_length=60)

@@ -36,11 +36,15 @@ def test_read_gives_every_image_once_with_its_label_and_counts_the_empty_one(rel
 @pytest.mark.parametrize(
     ("line", "error", "message"),
     [
-        ("imgs/0 sample_0.png 0 1\n", ValueError, r"1\.npy:11: 4 columns, expected 11"),
-        (LINE.format(folder=0, number=1, label=2), ValueError, r"1\.npy:11: label '2', expected 0 or 1"),
-        (LINE.format(folder=0, number=77, label=1), FileNotFoundError, r"sample_77\.png: no such image"),
-        (LINE.format(folder="../..", number=1, label=1), ValueError, r"1\.npy:11: .* lies outside"),
-        (LINE.format(folder=0, number=1, label=1).replace("imgs", "/imgs"), ValueError, "lies outside"),
+        ("imgs/0 sample_0.png 0 1\n", ValueError, r"1\.npy:11: 4 .* 11"),
+        (LINE.format(folder=0, number=1, label=2), ValueError, r"1\.npy:11: .*'2'"),
+        (LINE.format(folder=0, number=77, label=1), FileNotFoundError, r"sample_77\.png: .*1\.npy:11"),
+        (LINE.format(folder="../..", number=1, label=1), ValueError, r"1\.npy:11: .*\.\./\.\./"),
+        (
+            LINE.format(folder=0, number=1, label=1).replace("imgs", "/imgs"),
+            ValueError,
+            r"1\.npy:11: .*/imgs/0",
+        ),
     ],
 )
 def test_read_names_file_and_line_of_faulty_metadata(release, line, error, message):
@@ -54,16 +58,16 @@ def test_read_refuses_other_images_and_files(release):
     path = release / "imgs/0/sample_4.png"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
+    with pytest.raises(ValueError, match=r"sample_4\.png: "):
         read(pathfinder_release, release)
     path.write_bytes(b"no image at all")
-    with pytest.raises(ValueError, match=r"sample_4\.png: not a readable image"):
+    with pytest.raises(ValueError, match=r"sample_4\.png: "):
         read(pathfinder_release, release)
     Image.new("RGB", (32, 32)).save(path)
-    with pytest.raises(ValueError, match=r"sample_4\.png: an image of mode RGB"):
+    with pytest.raises(ValueError, match=r"sample_4\.png: .*RGB"):
         read(pathfinder_release, release)
     Image.new("L", (16, 32)).save(path)
-    with pytest.raises(ValueError, match=r"sample_4\.png: \(32, 16\) pixels, expected \(32, 32\)"):
+    with pytest.raises(ValueError, match=r"sample_4\.png: \(32, 16\) .*\(32, 32\)"):
         read(pathfinder_release, release)
 
 
@@ -123,11 +127,11 @@ def test_what_metadata_hold_reaches_an_error_short_and_without_control_character
 
 
 def test_read_refuses_other_metadata(release, tmp_path_factory):
-    with pytest.raises(FileNotFoundError, match=r"metadata/\*\.npy: no such files"):
+    with pytest.raises(FileNotFoundError, match=r"metadata/\*\.npy"):
         read(pathfinder_release, tmp_path_factory.mktemp("empty"))
     np.save(release / "metadata/2.npy", np.array([["imgs/0", "sample_0.png"]]))
-    with pytest.raises(ValueError, match=r"2\.npy: not text"):
+    with pytest.raises(ValueError, match=r"2\.npy"):
         read(pathfinder_release, release)
     (release / "metadata/2.npy").rename(release / "metadata/all.npy")
-    with pytest.raises(ValueError, match=r"all\.npy: expected a number as name"):
+    with pytest.raises(ValueError, match=r"all\.npy: .*<n>\.npy"):
         read(pathfinder_release, release)

@@ -125,8 +125,8 @@ def test_lras_own_pairs_come_before_the_sample(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     files = retrieval_files("lra_release/lra_release/tsv_data/")
     files.pop("lra_release/lra_release/tsv_data/new_aan_pairs.test.tsv")
-    with pytest.raises(FileNotFoundError, match=r"lra_release\.gz: new_aan_pairs\.test\.tsv not found"):
+    with pytest.raises(FileNotFoundError, match=r"lra_release\.gz: .*new_aan_pairs\.test\.tsv"):
         read(retrieval, pack(tmp_path / "lra_release.gz", files))
     without = {name: content for name, content in SAMPLE.items() if ".eval." not in name}
-    with pytest.raises(FileNotFoundError, match=r"aan_sample_pairs\.eval\.only_ids\.tsv not found"):
+    with pytest.raises(FileNotFoundError, match=r"aan_sample_pairs\.eval\.only_ids\.tsv"):
         read(retrieval, pack(tmp_path / "aan_sample.tar.xz", without))

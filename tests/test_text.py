@@ -62,5 +62,5 @@ def test_an_empty_review_is_counted_and_left_out(tmp_path):
 
 def test_a_missing_class_is_an_error(tmp_path):
     files = {name: content for name, content in text_files().items() if "test/neg" not in name}
-    with pytest.raises(ValueError, match=r"aclImdb_v1\.tar\.gz: no test/neg/\*\.txt"):
+    with pytest.raises(ValueError, match=r"aclImdb_v1\.tar\.gz: .*test/neg/"):
         read(text, pack(tmp_path / "aclImdb_v1.tar.gz", files))

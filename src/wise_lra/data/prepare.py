@@ -196,12 +196,11 @@ def _compare(name: str, manifest: Mapping[str, Any]) -> None:
     if found == expected["sha256"]:
         log.info("%s: sha256 %s, as in data/manifests/%s", task, found[:16], name)
         return
-    for split, facts in expected["splits"].items():
-        if (count := manifest["splits"][split]["examples"]) != facts["examples"]:
-            log.warning("%s: %s examples of %s, expected %s", task, count, split, facts["examples"])
+    here, there = ([facts["examples"] for facts in m["splits"].values()] for m in (manifest, expected))
     log.warning(
-        "%s: sha256 %s, expected %s as in data/manifests/%s: another version of the data, or of what makes them",
-        *(task, found[:16], expected["sha256"][:16], name),
+        "%s: sha256 %s and %s examples, expected %s and %s as in data/manifests/%s: another version of the data, "
+        "or of what makes them",
+        *(task, found[:16], here, expected["sha256"][:16], there, name),
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wise_lra.data import listops, pathfinder, synthetic_image, synthetic_retrieval, synthetic_text
 from wise_lra.data.download import Progress
 from wise_lra.data.task import SPLITS, Example, Task
@@ -40,6 +42,12 @@ def settings(task: Task, asked: Mapping[str, Any], seed: int) -> dict[str, int]:
             f"{node}.max_length={chosen['max_length']}: expected at most task.length={task.length}, "
             "for an expression that is cut has no value"
         )
+    if task.name in ("text", "retrieval") and not 200 <= chosen["min_length"] <= chosen["max_length"]:
+        lengths = f"min_length={chosen['min_length']}, max_length={chosen['max_length']}"
+        raise ValueError(f"{node}: {lengths}: expected 200 <= min_length <= max_length")
+    most = len(synthetic_retrieval.SUBJECTS)
+    if task.name == "retrieval" and not 2 <= chosen["subjects"] <= most:
+        raise ValueError(f"{node}.subjects={chosen['subjects']}: expected 2 to {most}")
     if task.name == "pathfinder":
         if task.length not in (known := [size**2 for size in pathfinder.SIZES]):
             raise ValueError(
@@ -67,8 +75,15 @@ def variant(task: str, chosen: Mapping[str, int]) -> str:
 
 
 def examples(task: str, chosen: Mapping[str, int], parts: Path, progress: Progress) -> Iterator[Example]:
-    """Yield the examples that these settings describe; what takes long saves parts in the folder `parts`."""
+    """Yield the examples that these settings describe; what takes long saves parts in the folder `parts`.
+
+    Example k of a stand-in depends on k and the settings but for the counts alone.
+    """
     options: dict[str, Any] = {key: value for key, value in chosen.items() if key != "version"}
-    if task == "pathfinder":
-        options |= {"parts": parts, "progress": progress}
-    yield from _MAKERS[task].examples(**options)
+    if task in GENERATORS:
+        more: dict[str, Any] = {"parts": parts, "progress": progress} if task == "pathfinder" else {}
+        yield from GENERATORS[task].examples(**options, **more)
+        return
+    splits = np.repeat(SPLITS, [options.pop(split) for split in SPLITS]).tolist()
+    for index, split in enumerate(splits):
+        yield Example(split, *STANDINS[task].example(index, **options))

@@ -7,12 +7,11 @@ on a histogram of 32 grey levels 70 %, on the pixels themselves 100 %: it is the
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import Documents
 
 VERSION = 2
 """Raise it when the drawings change, so that they are prepared anew."""
@@ -77,12 +76,10 @@ CLASSES: dict[str, tuple[list[Points], list[Points]]] = {
 """Of every kind, in the order of the labels: polygons that are filled, then those that are cut out of them."""
 
 
-def examples(train: int, validation: int, test: int, seed: int) -> Iterator[Example]:
-    """Yield so many drawings of every split, kinds drawn evenly; a document is uint8 (1024,), row by row."""
-    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
-    for index, split in enumerate(splits):
-        image, label = draw(seed, index)
-        yield Example(split, (image.ravel(),), label)
+def example(index: int, seed: int) -> tuple[Documents, int]:
+    """Return the drawing of that number, row by row, and its label; kinds are drawn evenly."""
+    image, label = draw(seed, index)
+    return (image.ravel(),), label
 
 
 def draw(seed: int, index: int) -> tuple[np.ndarray, int]:

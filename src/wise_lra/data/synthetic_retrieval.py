@@ -7,12 +7,10 @@ Floors, on 2,000 test pairs after 8,000 (at 512 bytes, and whole): always one cl
 regression on the counts of bytes of both 51 and 51 %, on the products and differences of the counts 95 and 97 %.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from wise_lra.data.synthetic_text import one
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import Documents
 from wise_lra.data.text import encode
 
 VERSION = 1
@@ -51,24 +49,10 @@ _CLAUSES = (
 _ENDS = (".", ".", ";", ", as has been noted.", " (see figure {number}).", ", but this is disputed.")
 
 
-def examples(
-    train: int, validation: int, test: int, min_length: int, max_length: int, subjects: int, seed: int
-) -> Iterator[Example]:
-    """Yield so many pairs of every split, labels drawn by a fair coin; class 1 shares a subject.
-
-    Raises ValueError on lengths that no article can have and on too many subjects.
-    """
-    if not 200 <= min_length <= max_length:
-        raise ValueError(
-            f"data.standin: min_length={min_length}, max_length={max_length}: expected 200 <= min <= max"
-        )
-    if not 2 <= subjects <= len(SUBJECTS):
-        raise ValueError(f"data.standin: subjects={subjects}: expected 2 to {len(SUBJECTS)}")
-    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
-    for index, split in enumerate(splits):
-        *articles, label = write(seed, index, min_length, max_length, subjects)
-        documents = tuple(encode(article.encode("ascii"), max_length) for article in articles)
-        yield Example(split, documents, label)
+def example(index: int, seed: int, min_length: int, max_length: int, subjects: int) -> tuple[Documents, int]:
+    """Return the pair of that number and its label, drawn by a fair coin; class 1 shares a subject."""
+    *articles, label = write(seed, index, min_length, max_length, subjects)
+    return tuple(encode(article.encode("ascii"), max_length) for article in articles), label
 
 
 def write(seed: int, index: int, min_length: int, max_length: int, subjects: int) -> tuple[str, str, int]:

@@ -9,11 +9,11 @@ regression on the counts of bytes 82 and 87 %, on those of words 88 and 93 %, on
 opening 93 and 96 %.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import Documents
 from wise_lra.data.text import encode
 
 VERSION = 1
@@ -67,21 +67,10 @@ _PLAIN = (
 )
 
 
-def examples(
-    train: int, validation: int, test: int, min_length: int, max_length: int, seed: int
-) -> Iterator[Example]:
-    """Yield so many reviews of every split, labels drawn by a fair coin; ids are those of `text.encode`.
-
-    Raises ValueError on lengths that no review can have.
-    """
-    if not 200 <= min_length <= max_length:
-        raise ValueError(
-            f"data.standin: min_length={min_length}, max_length={max_length}: expected 200 <= min <= max"
-        )
-    splits = np.repeat(SPLITS, (train, validation, test)).tolist()
-    for index, split in enumerate(splits):
-        review, label = write(seed, index, min_length, max_length)
-        yield Example(split, (encode(review.encode("ascii"), max_length),), label)
+def example(index: int, seed: int, min_length: int, max_length: int) -> tuple[Documents, int]:
+    """Return the review of that number, its ids those of `text.encode`, and its label, drawn by a fair coin."""
+    review, label = write(seed, index, min_length, max_length)
+    return (encode(review.encode("ascii"), max_length),), label
 
 
 def write(seed: int, index: int, min_length: int, max_length: int) -> tuple[str, int]:

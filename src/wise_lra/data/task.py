@@ -60,11 +60,15 @@ class Task:
         return round(self.length**0.5)
 
 
+Documents = tuple[np.ndarray, ...]
+"""Token ids, uint8 or uint16 (length,), unpadded, of each document of an example."""
+
+
 class Example(NamedTuple):
-    """One example before packing: its split, token ids (uint8 or uint16, unpadded) per document, class."""
+    """One example before packing: its split, documents and class."""
 
     split: str
-    documents: tuple[np.ndarray, ...]
+    documents: Documents
     label: int
 
 
