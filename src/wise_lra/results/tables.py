@@ -140,10 +140,14 @@ class Table:
         return not any(column.records for column in self.columns)
 
     @property
-    def seeds(self) -> dict[int, int]:
-        """How many cells have so many seeds, the number that most cells have first; of equally many, the larger."""
-        counts = Counter(cell.ours.n for row in self.rows for cell in row.cells if cell.ours)
-        return dict(sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True))
+    def seeds(self) -> list[int]:
+        """The numbers of seeds that cells have: first what most cells of the main rows have, else most cells."""
+        main, cells = Counter[int](), Counter[int]()
+        for row in self.rows:
+            numbers = [cell.ours.n for cell in row.cells if cell.ours]
+            cells.update(numbers)
+            main.update(numbers if (row.backbone, row.attention) in main_rows() else ())
+        return sorted(cells, key=lambda n: (main[n], cells[n], n), reverse=True)
 
     @property
     def missing(self) -> dict[str, list[str]]:

@@ -61,7 +61,7 @@ def lines(table: Table) -> list[Line]:
 
     The latter two are there only for a row that has a published number in a column where one may stand.
     """
-    means, seeds = [table.best(index) for index in range(len(table.majority))], next(iter(table.seeds), 0)
+    means, seeds = [table.best(index) for index in range(len(table.majority))], (table.seeds or [0])[0]
     result = [Line("majority class", [per_cent(share) for share in table.majority])]
     for row in table.rows:
         best = [_is_best(cell, mean) for cell, mean in zip(row.cells, means, strict=True)]
