@@ -26,9 +26,10 @@ from wise_lra.identity import preset_label
 from wise_lra.results.record import read_all
 from wise_lra.runs import study as studies
 from wise_lra.runs.job import planned
+from wise_lra.runs.selection import combinations
 from wise_lra.runs.space import Space, corners, holds
 from wise_lra.runs.study import PRUNERS, Reported, open_study, retry_dead_trials, storage_of
-from wise_lra.runs.sweeper import Grid, combinations
+from wise_lra.runs.sweeper import Grid
 from wise_lra.stopping import GivenUp
 from wise_lra.train import train, validate
 

@@ -1,4 +1,4 @@
-"""Which part of the grid a command line selects, and the preset that suits the machine."""
+"""Which runs a command line selects: options of the grid, product of overrides, preset of the machine."""
 
 import argparse
 import re
@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from wise_lra.config import options
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from wise_lra.config import CONFIGS, options
 from wise_lra.registry import BACKBONES, NONE, SOFTMAX, TASKS
 from wise_lra.results.reading import one_line
 from wise_lra.runs.key import RunKey
-from wise_lra.runs.sweeper import combinations
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,31 @@ class Parser(argparse.ArgumentParser):
         """Print what is wrong, and exit."""
         print(f"error: {one_line(message)}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them. Raises HydraException on what cannot be parsed."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+
+
+def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the product of sweeping overrides, each combination once.
+
+    A backbone that holds no attention has one combination, whatever the attentions that are swept.
+    Raises HydraException on what cannot be parsed or is no list of values.
+    """
+    read = parsed(arguments)
+    (batch,) = BasicSweeper.split_arguments(read, None)
+    swept = {override.key_or_group for override in read if override.is_sweep_override()}
+    alone = {f"backbone={name}" for name, backbone in BACKBONES.items() if not backbone.holds_attention}
+    unique: dict[tuple[str, ...], None] = {}
+    for overrides in batch:
+        drop = "attention" in swept and not alone.isdisjoint(overrides)
+        unique[tuple(text for text in overrides if not (drop and text.startswith("attention=")))] = None
+    return list(unique)
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 
 from wise_lra.config import ConfigurationError, compose
-from wise_lra.runs.sweeper import parsed
+from wise_lra.runs.selection import parsed
 
 Values = Mapping[str, Any]
 

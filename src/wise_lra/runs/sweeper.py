@@ -7,12 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hydra import initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -20,12 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
-from wise_lra.config import CONFIGS, ConfigurationError, options
-from wise_lra.registry import BACKBONES
+from wise_lra.config import ConfigurationError, options
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import OUT_OF_TIME, Job, Outcome, planned
 from wise_lra.runs.launcher import Local
 from wise_lra.runs.lock import holder
+from wise_lra.runs.selection import combinations
 from wise_lra.runs.status import FAILED, LOG, RunStatus, Status, table
 from wise_lra.stopping import interruptible
 
@@ -145,31 +140,6 @@ class Grid(LaunchingSweeper):
                 rows |= {job: row for job, row in ended.items() if row.status != Status.RUNNING}
             else:
                 time.sleep(LOOK_AGAIN)
-
-
-def parsed(overrides: Sequence[str]) -> list[Override]:
-    """Return overrides as Hydra reads them. Raises HydraException on what cannot be parsed."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        return OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
-
-
-def combinations(arguments: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the product of sweeping overrides, each combination once.
-
-    A backbone that holds no attention has one combination, whatever the attentions that are swept.
-    Raises HydraException on what cannot be parsed or is no list of values.
-    """
-    read = parsed(arguments)
-    (batch,) = BasicSweeper.split_arguments(read, None)
-    swept = {override.key_or_group for override in read if override.is_sweep_override()}
-    alone = {f"backbone={name}" for name, backbone in BACKBONES.items() if not backbone.holds_attention}
-    unique: dict[tuple[str, ...], None] = {}
-    for overrides in batch:
-        drop = "attention" in swept and not alone.isdisjoint(overrides)
-        unique[tuple(text for text in overrides if not (drop and text.startswith("attention=")))] = None
-    return list(unique)
 
 
 def own_files() -> None:
