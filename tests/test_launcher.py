@@ -423,7 +423,7 @@ def shown(bench: Bench, heartbeat: float, terminal: bool) -> tuple[list[Job], st
             display.started(job)
         display.ended(jobs[0], RunStatus(jobs[0].key, Status.FAILED, reason="the loss is nan"))
         jobs[1].folder.mkdir(parents=True)
-        progress = {"phase": "train", "step": 450, "steps": 1000, "loss": 1.8341, "accuracy": 0.412}
+        progress = {"phase": "validation", "step": 450, "steps": 1000, "loss": 1.8341, "accuracy": 0.412}
         times = {"seconds": 60.0, "seconds_left": 73.0}
         (jobs[1].folder / "progress.json").write_text(json.dumps(progress | times))
         display.show()
@@ -435,7 +435,14 @@ COUNTS = ("0 of 4 done", "1 failed", "2 running", "1 waiting", "the loss is nan"
 
 def test_a_terminal_shows_the_table_of_running_cells(bench: Bench) -> None:
     jobs, written = shown(bench, 60, terminal=True)
-    for text in (str(jobs[1].key), "45 %", "1.834", "41.20", "1:13 left", str(jobs[2].key), *COUNTS):
+    for text in (
+        str(jobs[1].key),
+        "45 %, validation, loss 1.834",
+        "41.20",
+        "1:13 left",
+        str(jobs[2].key),
+        *COUNTS,
+    ):
         assert text in written
 
 

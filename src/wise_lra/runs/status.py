@@ -179,8 +179,10 @@ def lines(
 def _state(row: RunStatus) -> str:
     if row.status not in (Status.RUNNING, Status.STOPPED):
         return row.status
-    loss = "" if row.progress.loss is None else f", loss {row.progress.loss:.3f}"
-    return f"{row.status} {100 * row.progress.share:.0f} %{loss}"
+    progress, parts = row.progress, [f"{row.status} {100 * row.progress.share:.0f} %"]
+    parts += [progress.phase] * (progress.phase in ("validation", "test"))
+    parts += [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
+    return ", ".join(parts)
 
 
 def _numbers(row: RunStatus) -> list[str]:
