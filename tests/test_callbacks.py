@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from pytorch_lightning import Trainer
-from test_training import command, folder, lasting, recipe
+from test_training import folder, lasting, recipe, trained
 from torch import nn
 from torch.utils.data import DataLoader
 
 from wise_lra.callbacks import GradientNorms, gradient_norms
-from wise_lra.config import compose
 from wise_lra.data.task import Batch
-from wise_lra.train import train
 from wise_lra.training import Training
 
 __all__ = ["folder"]
@@ -44,7 +42,7 @@ def test_norms_by_hand() -> None:
     assert gradient_norms(model) == {"layer2": 12.0, "head": 5.0, "total": 13.0}
 
 
-def trained(callbacks: list[GradientNorms], place: Path) -> dict[str, torch.Tensor]:
+def weights(callbacks: list[GradientNorms], place: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     module = Training(Tiny(), recipe(steps=20, clip=0.1), seed=0)
     tokens, labels = torch.randint(8, (20, 4, 6)), torch.randint(3, (20, 4))
@@ -76,7 +74,7 @@ def test_a_run_is_the_same_to_the_last_bit(tmp_path: Path) -> None:
             super().on_before_optimizer_step(trainer, module, optimizer)
             measured.append(gradient_norms(module))
 
-    without, with_norms = trained([], tmp_path), trained([Watched()], tmp_path)
+    without, with_norms = weights([], tmp_path), weights([Watched()], tmp_path)
     assert all(torch.equal(without[name], with_norms[name]) for name in without)
     assert len(measured) == 20
     assert max(norms["total"] for norms in measured) > 0.1, "before clipping"
@@ -87,7 +85,7 @@ def test_a_run_logs_them_with_its_loss_and_is_the_same_without_callbacks(
 ) -> None:
     whole, bare = tmp_path / "whole", tmp_path / "bare"
     more = "+callbacks.lr._target_=pytorch_lightning.callbacks.LearningRateMonitor"
-    records = [train(compose([*command(folder, p)[2:], o])) for p, o in ((whole, more), (bare, "~callbacks"))]
+    records = [trained(folder, place, change) for place, change in ((whole, more), (bare, "~callbacks"))]
     assert lasting(records[0]) == lasting(records[1])
     assert {path.name for path in bare.rglob("*.*")}.isdisjoint({"progress.json", "predictions.npz"})
     (log,) = whole.rglob("metrics.csv")

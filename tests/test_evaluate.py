@@ -1,8 +1,6 @@
 """Oracle: the record of the run itself, and the value of an expression worked by hand."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_training import ROOT, folder, train
+from test_evaluate_questions import Asked, ask
+from test_training import folder, trained
 
 from wise_lra.callbacks import TestPredictions
 from wise_lra.data.packed import PackedSplit
@@ -18,29 +17,24 @@ from wise_lra.data.task import Batch
 from wise_lra.evaluate import Unanswerable, load
 from wise_lra.results import predictions
 from wise_lra.results.predictions import Predictions
+from wise_lra.results.record import read
 
-__all__ = ["folder"]
+__all__ = ["ask", "folder"]
 
 
 @pytest.fixture(scope="module")
 def place(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("evaluated")
-    done = train(folder, place)
-    assert done.returncode == 0, done.stderr
+    trained(folder, place)
     return place
 
 
-def evaluate(run: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/evaluate.py"), str(run), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_a_run_is_measured_again_exactly(folder: Path, place: Path) -> None:
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_run_is_measured_again_exactly(folder: Path, place: Path, ask: Asked, split: str) -> None:
     (record,) = (place / "records").rglob("seed0.json")
-    for split in ("test", "validation"):
-        done = evaluate(record, "--data", str(folder.parent), "--split", split)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "equal to the record" in done.stdout
+    accuracy = read(record).metrics[f"{split}_accuracy"]
+    status, (line,), _ = ask(record, "--data", folder.parent, "--split", split)
+    assert (status, line.split()[:4]) == (0, [split, "accuracy", f"{100 * accuracy:.4f}", "%,"])
 
 
 def test_what_was_answered_at_the_test_is_kept(folder: Path, place: Path) -> None:
@@ -125,12 +119,11 @@ def test_a_disk_that_takes_no_predictions_costs_a_warning(
     assert str(tmp_path / "file") in line.getMessage()
 
 
-def test_what_cannot_be_answered_is_said_in_a_line(place: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_answered_is_said_in_a_line(place: Path, tmp_path: Path, ask: Asked) -> None:
     (run,) = (place / "runs").rglob("seed0")
-    done = evaluate(run, "--data", str(tmp_path))
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "no prepared data with sha256" in done.stderr
-    with pytest.raises(Unanswerable, match="no record"):
-        load(tmp_path / "a/b/c/d/seed0")
-    with pytest.raises(Unanswerable, match="expected a run's folder"):
-        load(Path("/seed0"))
+    status, lines, error = ask(run, "--data", tmp_path)
+    assert (status, lines, error.count("\n")) == (2, [], 1)
+    assert error.startswith(f"error: {tmp_path}: ")
+    for missing in (tmp_path / "a/b/c/d/seed0", Path("/seed0")):
+        with pytest.raises(Unanswerable, match=f"^{missing}: "):
+            load(missing)
