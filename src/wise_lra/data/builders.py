@@ -18,7 +18,6 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
-from wise_lra.data.download import Progress, silent
 from wise_lra.data.sources import READERS, VERSION
 from wise_lra.data.task import SPLITS, Example, Task
 from wise_lra.results.reading import one_line
@@ -100,9 +99,7 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
     _log_download_done = _log_download_bytes
 
 
-def read(
-    path: Path, task: Task, rejected: Counter[str], progress: Progress = silent, **settings: Any
-) -> Iterator[Example]:
+def read(path: Path, task: Task, rejected: Counter[str], **settings: Any) -> Iterator[Example]:
     """Yield the examples of a directory, ours in the order in which they were written.
 
     Those of TFDS' users are read with the settings of the task's reader, by its `from_tfds`. `rejected` counts what
@@ -110,7 +107,7 @@ def read(
     and as the task's own reader does.
     """
     try:
-        data = _Directory(path, progress)
+        data = _Directory(path)
         if data.builder.name != f"lra_{task.name}":
             yield from READERS[task.name].from_tfds(data, rejected, **settings)
             return
@@ -126,8 +123,8 @@ def read(
 class _Directory:
     """One version of a data set."""
 
-    def __init__(self, path: Path, progress: Progress) -> None:
-        self.path, self.progress = path, progress
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.builder = tfds.builder_from_directory(str(path))
 
     def count(self, split: str) -> int:
@@ -145,8 +142,6 @@ class _Directory:
                 raise ValueError(f"{file}: not found; the directory is not whole")
             for record in _array_records(file) if ".array_record" in file.name else _tfrecords(file):
                 done += 1
-                if done % _ROWS == 0:
-                    self.progress(f"decoding {split} of {self.builder.name}", done, count)
                 yield features.deserialize_example_np(record, decoders=decoders)
         if done != count:
             raise ValueError(f"{self.path}: {done} examples of {split}, expected {count}; prepare it again")

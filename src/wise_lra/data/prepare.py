@@ -160,7 +160,7 @@ def _packed(folder: Path, request: Request, source: Source, progress: Progress) 
             builder = builders.Builder(task, request.root / "tfds", source.slug, source.name)
             directory = builder.build(told, {"source": source.name, "rejected": left})
         options = source.settings if source.kind in FORMS else {}
-        examples = builders.read(directory, task, rejected, progress, **options)
+        examples = builders.read(directory, task, rejected, **options)
         told = _reporting(examples, f"packing {task.name}", source.count, progress)
         manifest = pack(told, folder, task, facts, began)
     except Unfit as error:
