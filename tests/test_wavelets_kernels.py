@@ -87,7 +87,7 @@ def test_each_sum_is_the_plain_one(channels: int, taps: int, dtype: torch.dtype)
                 by, extension, *(t.double() for t in others)
             )
         )
-        check_same(kernels.SUMS[by](*others, extension), theirs, WITHIN[dtype])
+        check_same(kernels.derivative(by, extension, *others), theirs, WITHIN[dtype])
 
 
 def moved(x: Tensor) -> list[Tensor]:
@@ -174,7 +174,7 @@ def test_numba_that_cannot_compile_is_done_without(monkeypatch: pytest.MonkeyPat
     def broken(*_: object) -> None:
         raise RuntimeError("no LLVM")
 
-    monkeypatch.setattr(kernels, "analyse", broken)
+    monkeypatch.setattr(kernels, "derivative", broken)
     trilinear._kernels.cache_clear()
     try:
         assert trilinear.kernels_for(x) is None
@@ -203,13 +203,13 @@ from wise_lra.wavelets import kernels
 parts = kernels._analyse, kernels._synthesise, kernels._filter_gradients
 print(*(sum(part.stats.cache_hits.values()) for part in parts), *(len(part.signatures) for part in parts))
 from wise_lra.wavelets.extension import Extension
-sum_of = x.detach(), low.detach(), low.detach(), Extension(2048, 14, 16, "reflect")
-bands = kernels.analyse(*sum_of)
+sum_of = 1, Extension(2048, 14, 16, "reflect"), x, low, low
+bands = kernels.derivative(*sum_of)
 child = os.fork()  # which has none of the threads; of torch's own operations those with threads would hang there
 if not child:
-    os._exit(0 if all(map(np.array_equal, kernels.analyse(*sum_of), bands)) else 1)
+    os._exit(0 if all(map(np.array_equal, kernels.derivative(*sum_of), bands)) else 1)
 print(os.waitpid(child, 0)[1])
-from wise_lra.allocator import keep_freed_memory
+from wise_lra.performance import keep_freed_memory
 keep_freed_memory()
 for _ in range(20):
     work()

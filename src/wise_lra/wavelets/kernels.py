@@ -193,7 +193,7 @@ def _synthesise(a, d, low, high, x, table, channels):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def _filter_gradients(x, a, d, low, high, table, channels):  # type: ignore[no-untyped-def]
-    (batch, length, width), count, taps, row = x.shape, a.shape[1], low.shape[1], x.shape[2] * x.itemsize
+    (batch, length, width), count, taps, row = x.shape, a.shape[1], len(low), x.shape[2] * x.itemsize
     samples, found = np.zeros((1, 2 * _STRETCH + taps + 4, width), x.dtype), np.empty((2, 8, width), x.dtype)
     sums, target = np.zeros((2, taps + 6, width)), (_address(found), _address(found) + 8 * row, row)
     for b in range(batch):
@@ -211,49 +211,31 @@ def _filter_gradients(x, a, d, low, high, table, channels):  # type: ignore[no-u
                     for t in range(8):
                         _add(found, p, t, 1.0, sums, p, tap + t, channels)
     for t in range(taps):
-        _put(sums, 0, t, low, 0, t, channels)
-        _put(sums, 1, t, high, 0, t, channels)
+        for c in range(channels[0], channels[1]):
+            low[t, c], high[t, c] = sums[0, t, c], sums[1, t, c]
 
 
-def analyse(x: Tensor, low: Tensor, high: Tensor, extension: Extension) -> tuple[Tensor, Tensor]:
-    """Return the bands of ``x``, continued as ``extension`` says."""
-    shape = x.shape[0], extension.count(len(low)), x.shape[2]
-    a, d = x.new_empty(shape), x.new_empty(shape)
-    _run(_analyse, extension, x.shape[0] * shape[1] * len(low), x, low, high, a, d)
-    return a, d
+def derivative(by: int, extension: Extension, *others: Tensor) -> tuple[Tensor, ...]:
+    """Return the derivative of `trilinear`'s sum by signal, bands or filters (0 to 2), a function of the other two.
 
-
-def synthesise(a: Tensor, d: Tensor, low: Tensor, high: Tensor, extension: Extension) -> tuple[Tensor]:
-    """Return the adjoint of `analyse` by the signal."""
-    x = a.new_empty(a.shape[0], extension.length, a.shape[2])
-    _run(_synthesise, extension, x.shape[0] * a.shape[1] * len(low), a, d, low, high, x)
-    return (x,)
-
-
-def correlate(x: Tensor, a: Tensor, d: Tensor, extension: Extension) -> tuple[Tensor, Tensor]:
-    """Return the adjoint of `analyse` by the filters."""
-    shape = extension.taps(a.shape[1]), a.shape[2]
-    low, high = x.new_empty(shape), x.new_empty(shape)
-    _run(_filter_gradients, extension, a.shape[0] * a.shape[1] * shape[0], x, a, d, low[None], high[None])
-    return low, high
-
-
-SUMS = synthesise, analyse, correlate
-"""The derivatives of `trilinear`'s sum by signal, bands and filters."""
-
-
-def _run(kernel: Any, extension: Extension, products: int, *tensors: Tensor) -> None:
-    """Run a kernel, the channels divided among as many threads as PyTorch has; little work in one."""
-    arrays = [t.contiguous().numpy(force=True) for t in tensors]
-    width, table = tensors[0].shape[2], (extension.before, *extension.table())
-    lanes = _BYTES // tensors[0].element_size()
-    threads = min(torch.get_num_threads(), -(-width // lanes), 1 + products * width // _SMALL)
+    Threads are PyTorch's, each for some of the channels; one where there is little to do.
+    """
+    first, last = others[0], others[-1]
+    taps = extension.taps(last.shape[1]) if by == 2 else len(last)
+    batch, count, width = first.shape[0], extension.count(taps), first.shape[2]
+    shape = ((batch, extension.length, width), (batch, count, width), (taps, width))[by]
+    found = [first.new_empty(shape) for _ in range(1 if by == 0 else 2)]
+    arrays = [t.contiguous().numpy(force=True) for t in (*others, *found)]
+    kernel, table = (_synthesise, _analyse, _filter_gradients)[by], (extension.before, *extension.table())
+    lanes = _BYTES // first.element_size()
+    threads = min(torch.get_num_threads(), -(-width // lanes), 1 + batch * count * taps * width // _SMALL)
     share = -(-width // (lanes * threads)) * lanes
     parts = [(begin, min(begin + share, width)) for begin in range(0, width, share)]
-    others = [_pool(threads).submit(kernel, *arrays, table, part) for part in parts[1:]]
+    running = [_pool(threads).submit(kernel, *arrays, table, part) for part in parts[1:]]
     kernel(*arrays, table, parts[0])
-    for other in others:
-        other.result()
+    for part in running:
+        part.result()
+    return tuple(found)
 
 
 @lru_cache(maxsize=1)
