@@ -66,7 +66,7 @@ def test_a_new_method_needs_an_entry_and_nothing_else(
 
 
 def test_a_new_task_needs_an_entry_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TASKS, "sums", Task(64, "digits"))
+    monkeypatch.setitem(TASKS, "sums", Task(64, "digits", ((90, 5, 5),)))
     table = build([make(task="sums", **changed("data", length=32))], {}, "quick")
     assert table.header[-2:] == ("sums (32 digits)", "average")
     assert {claim.of for claim in table.claims} >= {"sums (32 digits)"}
