@@ -13,13 +13,15 @@ from torch.utils.benchmark import timer
 
 from wise_lra import train
 from wise_lra.build import build_model
-from wise_lra.config import compose, options
+from wise_lra.config import compose
 from wise_lra.data import listops, pathfinder
+from wise_lra.registry import ATTENTIONS, BACKBONES
 from wise_lra.training import Recipe, Training
 
 from . import transforms
 from .measure import Case, Measured, Setting, Work, Works, measure
 
+IMAGE: Setting = {"task": "image", "preset": "quick", "batch": 32}
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
 VANILLA = "vanilla softmax"
 WIDE = "wise_fixed softmax, bands of full width"
@@ -45,10 +47,9 @@ def contenders(quick: bool) -> list[str]:
     """Return "backbone attention" of every pair, vanilla first; five of them if ``quick``."""
     if quick:
         return [VANILLA, "fnet none", "wise_fixed softmax", "wise_fixed linear", "wise_fixed performer"]
-    mixing = [name for name in options("backbone") if name not in ("vanilla", "fnet", "fnet_prenorm")]
-    left_out = ("softmax", "none", "performer_wise")
-    attentions = ["softmax", *(name for name in options("attention") if name not in left_out)]
-    pairs = [f"{backbone} {attention}" for backbone in ("vanilla", *mixing) for attention in attentions]
+    backbones = [name for name, backbone in BACKBONES.items() if backbone.holds_attention]
+    attentions = [name for name in ATTENTIONS if name != "performer_wise"]
+    pairs = [f"{backbone} {attention}" for backbone in backbones for attention in attentions]
     return [*pairs, "fnet none", WIDE, CHUNKED, VANILLA_CHUNKED]
 
 
@@ -84,8 +85,7 @@ def steps(device: torch.device, quick: bool) -> Iterator[Case]:
     for variant in ("bf16", "compiled"):
         yield case({"length": length, "precision": variant}, few, text(length), variant=variant)
     names = [VANILLA, "wise_fixed softmax", "wise_adaptive softmax"]
-    setting: Setting = {"task": "image", "preset": "quick", "batch": batch}
-    yield case(setting, names, ("task=image", "preset=quick"), batch=batch)
+    yield case(IMAGE | {"batch": batch}, names, ("task=image", "preset=quick"), batch=batch)
     of_layer = ("fixed filters", transforms.BOTH, str(device), (1, 2048, 256), 16, 1)
     share: Works = {
         "step": partial(build_step, "wise_fixed softmax", (*text(2048), *_WIDER), str(device)),

@@ -8,10 +8,11 @@ from statistics import median
 from typing import Any, Literal
 
 from .measure import Setting
-from .models import CHUNKED, VANILLA, VANILLA_CHUNKED, WIDE
-from .transforms import BATCH, BOTH, FORWARD, LENGTH, TAPS, WIDTH
+from .models import CHUNKED, IMAGE, VANILLA, VANILLA_CHUNKED, WIDE
+from .transforms import BATCH, BOTH, FORWARD, LENGTH, TAPS, TWO_THREADS, WIDTH
 
 Cases = dict[str, dict[str, Any]]
+Side = Literal["at least", "at most"]
 
 TRANSFORM: Setting = {"batch": BATCH, "length": LENGTH, "width": WIDTH, "taps": TAPS, "level": "1"}
 FLOAT32: Setting = {"length": 4096, "precision": "float32"}
@@ -22,7 +23,7 @@ class Target:
     """A bound on a value; the value is None where the cases that it needs were not measured."""
 
     what: str
-    side: Literal["at least", "at most"]
+    side: Side
     bound: float
     value: float | None
 
@@ -43,16 +44,9 @@ class Target:
 
 def targets(cases: Cases) -> Iterator[Target]:
     """Yield every target that needs no GPU, with what was measured."""
-    transforms, steps = partial(compared, cases, "transforms"), partial(compared, cases, "steps")
+    steps = partial(compared, cases, "steps")
+    yield from _transforms(cases)
     filters = ("fixed filters", "filters per channel")
-
-    what = f"wavedec + waverec, level 1, ({BATCH}, {LENGTH:,}, {WIDTH})"
-    value = transforms(TRANSFORM, f"ptwt, {BOTH}", f"fixed filters, {BOTH}")
-    yield Target(f"{what}, {TAPS} taps, fixed filters, {BOTH}: ptwt's time / ours", "at least", 5, value)
-    for taps in (2, 4, TAPS):
-        for kind in filters:
-            value = transforms(TRANSFORM | {"taps": taps}, f"{kind}, {FORWARD}", f"rfft + irfft, {FORWARD}")
-            yield Target(f"{what}, {taps} taps, {kind}, {FORWARD}: time / rfft + irfft", "at most", 1, value)
 
     what = "cost per doubling of the length, from 4,096 on"
     for name in (f"{kind}, {passes}" for kind in filters for passes in (FORWARD, BOTH)):
@@ -72,6 +66,8 @@ def targets(cases: Cases) -> Iterator[Target]:
     for name in ("wise_fixed linear", "wise_fixed performer"):
         value = steps(FLOAT32 | {"length": 16384}, name, VANILLA)
         yield Target(f"training step at 16,384, {name}: time / {VANILLA}", "at most", 0.15, value)
+    value = steps(IMAGE, "wise_adaptive softmax", "wise_fixed softmax")
+    yield Target("training step on Image, wise_adaptive: time / wise_fixed", "at most", 1.03, value)
     value = steps({"length": 2048, "width": 256, "share": "transform"}, "transform", "step")
     what = "transform's share of a wise_fixed training step at 2,048, width 256"
     yield Target(what, "at most", 0.1, value)
@@ -81,6 +77,50 @@ def targets(cases: Cases) -> Iterator[Target]:
         what = f"{at['backbone']} on {at['task']}, preset={at['preset']}"
         what = f"share of a step outside forward, backward, optimiser: {what}"
         yield Target(what, "at most", 0.03, share and 1 - share)
+
+
+def _transforms(cases: Cases) -> Iterator[Target]:
+    """Yield the targets of the transform there and back beside others, at one setting each."""
+
+    def target(
+        changes: Setting,
+        name: str,
+        passes: str,
+        bound: float,
+        other: str = "rfft + irfft",
+        side: Side = "at most",
+    ) -> Target:
+        setting = TRANSFORM | changes
+        shape = f"({setting['batch']}, {setting['length']:,}, {setting['width']})"
+        what = (
+            f"wavedec + waverec, level {setting['level']}, {shape}, {setting['taps']} taps, {name}, {passes}"
+        )
+        if "threads" in setting:
+            what = f"{what}, {setting['threads']} threads, {setting['allocator']} allocator"
+        ours, theirs = f"{name}, {passes}", f"{other}, {FORWARD if other == 'copy' else passes}"
+        if side == "at most":
+            value, how = compared(cases, "transforms", setting, ours, theirs), f"time / {other}"
+        else:
+            value, how = compared(cases, "transforms", setting, theirs, ours), f"{other}'s time / ours"
+        if other == "copy":
+            value, how = value and 2 * value, "share of copy bandwidth"
+        return Target(f"{what}: {how}", side, bound, value)
+
+    learned, fixed = "filters per channel", "fixed filters"
+    for length in (1024, LENGTH):
+        for taps in (2, 4, 8, TAPS):
+            yield target({"length": length, "taps": taps}, learned, BOTH, 0.8)
+            yield target({"length": length, "taps": taps}, fixed, BOTH, 0.4)
+    for level in ("6", "full"):
+        for taps in (2, 4, 8, TAPS):
+            yield target({"length": 1024, "taps": taps, "level": level}, learned, BOTH, 1.6)
+    for taps in (2, 4):
+        for name in (fixed, learned):
+            yield target({"taps": taps}, name, FORWARD, 0.5, "copy", "at least")
+    yield target({"length": 1024, "width": 96, "taps": 40}, learned, BOTH, 1.2)
+    yield target({}, fixed, BOTH, 12, "ptwt", "at least")
+    yield target({}, fixed, BOTH, 4, "pytorch_wavelets", "at least")
+    yield target(TWO_THREADS, learned, FORWARD, 0.8)
 
 
 def compared(

@@ -16,6 +16,7 @@ from wise_lra.wavelets import daubechies, max_level, wavedec, waverec
 from .measure import Case, Measured, Setting, Work, measure
 
 BATCH, LENGTH, WIDTH, TAPS = 4, 4096, 128, 16  # the setting that the others vary
+TWO_THREADS: Setting = {"threads": 2, "allocator": "default"}  # as in a program that uses the library
 LENGTHS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
 FORWARD, BOTH = "forward", "forward + backward"
 
@@ -85,13 +86,14 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
     settings += [(LENGTH, WIDTH, m, level) for level in ("1", "full") for m in taps]
     if not quick:
         settings += [(1024, WIDTH, m, level) for level in ("1", "6", "full") for m in (2, 4, 8)]
+        settings += [(1024, WIDTH, TAPS, "6")]
         settings += [(1024, 96, 40, "1")]  # as many taps as the authors' filters have
     for n, width, m, level in settings:
         setting: Setting = {"batch": BATCH, "length": n, "width": width, "taps": m, "level": level}
         yield Case("transforms", setting, partial(measured, device, setting))
     if device.type == "cpu":
         setting = {"batch": BATCH, "length": LENGTH, "width": WIDTH, "taps": TAPS, "level": "1"}
-        setting |= {"threads": 2, "allocator": "default"}
+        setting |= TWO_THREADS
         yield Case("transforms", setting, partial(_in_new_process, setting))
 
 

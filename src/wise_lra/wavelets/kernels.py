@@ -226,7 +226,8 @@ def derivative(by: int, extension: Extension, *others: Tensor) -> tuple[Tensor, 
     shape = ((batch, extension.length, width), (batch, count, width), (taps, width))[by]
     found = [first.new_empty(shape) for _ in range(1 if by == 0 else 2)]
     arrays = [t.contiguous().numpy(force=True) for t in (*others, *found)]
-    kernel, table = (_synthesise, _analyse, _filter_gradients)[by], (extension.before, *extension.table())
+    kernel: Any = (_synthesise, _analyse, _filter_gradients)[by]
+    table = (extension.before, *extension.table())
     lanes = _BYTES // first.element_size()
     threads = min(torch.get_num_threads(), -(-width // lanes), 1 + batch * count * taps * width // _SMALL)
     share = -(-width // (lanes * threads)) * lanes
