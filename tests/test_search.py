@@ -113,6 +113,7 @@ def test_launchers_end_in_the_same_table_and_what_is_done_is_left_alone(
     ("override", "named"),
     [
         ("hydra/launcher=slurm", "submitit_slurm"),
+        ("hydra.launcher.n_jobs=-1", "hydra.launcher.n_jobs=-1"),
         ("tusk=image,text", "tusk=image"),
     ],
 )

@@ -54,7 +54,7 @@ class Local(Launcher):
         self.n_jobs, self.patience, self.pause, self._display = n_jobs, patience, pause, display
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives; a job is not a call of `task_function` but a process of scripts/train.py."""
+        """Take nothing: a job is not a call of `task_function` but a process of scripts/train.py."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run jobs for a sweeper that is not ours; each returns its exit status and the reason."""

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.text import Text
 
+from wise_lra.checks import expect_whole
 from wise_lra.config import ConfigurationError, options
 from wise_lra.results.reading import one_line
 from wise_lra.runs.job import OUT_OF_TIME, Job, Outcome, planned
@@ -34,8 +35,11 @@ class LaunchingSweeper(Sweeper):
     config: DictConfig
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives. Raises ConfigurationError where the launcher's package is not installed."""
-        if str(config.hydra.launcher.get("_target_")) not in Plugins.instance().class_name_to_class:
+        """Take what Hydra gives. Raises ConfigurationError where the launcher cannot be used as it is set."""
+        target = str(config.hydra.launcher.get("_target_"))
+        if target.endswith(".Local"):
+            expect_whole("hydra.launcher.n_jobs", config.hydra.launcher.get("n_jobs"), 1, 10_000, null=True)
+        if target not in Plugins.instance().class_name_to_class:
             name = config.hydra.runtime.choices.get("hydra/launcher")
             raise ConfigurationError(f"hydra/launcher={name}: not installed; {EXTRA}")
         self.config, self.context, self.function = config, hydra_context, task_function
