@@ -6,21 +6,13 @@ from statistics import fmean
 from omegaconf import DictConfig
 from rich.table import Table
 
+from wise_lra.registry import TASKS
 from wise_lra.results.record import Record
 from wise_lra.runs.estimate import makespan
 from wise_lra.runs.status import RunStatus, Status
 
 Model = tuple[str, str, str]
 """Task, backbone, attention: what the seeds of a row of the plan share."""
-
-EVALUATED = {
-    "listops": (2_000, 2_000),
-    "text": (2_500, 25_000),
-    "retrieval": (18_090, 17_437),
-    "image": (5_000, 10_000),
-    "pathfinder": (20_000, 20_000),
-}
-"""Examples of validation and test in LRA's own data; 2,500 of Text are held out of its training examples."""
 
 
 def recorded(rows: Sequence[RunStatus], records: Sequence[Record], device: str) -> dict[Model, float]:
@@ -46,7 +38,8 @@ def seconds_of(cfg: DictConfig, train: float, evaluation: float) -> float:
     """Return the seconds of a run from those of one example in training and in evaluation."""
     recipe, data = cfg.recipe, cfg.data
     most = (data.validation_examples, data.test_examples)
-    validation, test = (min(n or full, full) for n, full in zip(most, EVALUATED[cfg.task.name], strict=True))
+    _, *counts = TASKS[cfg.task.name].counts[-1 if data.protocol == "lra" else 0]
+    validation, test = (min(n or full, full) for n, full in zip(most, counts, strict=True))
     validations = -(-recipe.steps // recipe.validate_every)
     return train * recipe.steps * recipe.batch_size + evaluation * (validations * validation + test)
 
