@@ -18,24 +18,29 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from wise_lra.benchmark import models, page, transforms
 from wise_lra.benchmark.measure import ResultsFile
 from wise_lra.benchmark.targets import targets
 from wise_lra.performance import keep_freed_memory
 
-CASES = {
-    "transforms": transforms.cases,
-    "layers": models.layers,
-    "steps": models.steps,
-    "pipeline": models.pipeline,
-}
+CASES = dict(
+    zip(page.SECTIONS, (transforms.cases, models.layers, models.steps, models.pipeline), strict=True)
+)
 
 
 def main() -> int:
     """Measure, write and print; return 0, or 2 for an unknown section."""
-    options = read(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    option = parser.add_argument
+    option("--sections", default=",".join(CASES), help=f"some of {','.join(CASES)}")
+    option("--quick", action="store_true", help="fewer lengths, widths, taps and contenders")
+    option("--seconds", type=float, default=6.0, help="about so long a case, three rounds at least")
+    option("--threads", type=int, default=1, help="threads of torch")
+    option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    option("--fresh", action="store_true", help="measure again what is done")
+    option("--results", type=Path, default=Path("results/benchmarks"))
+    options = parser.parse_args()
     sections = options.sections.split(",")
     if unknown := [name for name in sections if name not in CASES]:
         print(f"error: --sections {','.join(unknown)}: expected some of {','.join(CASES)}", file=sys.stderr)
@@ -49,30 +54,13 @@ def main() -> int:
     cases = [case for name in sections for case in CASES[name](device, options.quick)]
     for line in results.measure(cases, options.seconds):
         console.print(line, highlight=False, soft_wrap=True)
-    written = page.write(results.path)
-    table = Table("target", "measured", "bound", "", title="Targets")
     for target in targets(results.cases):
         if target.value is not None:
-            table.add_row(*target.row, style="" if target.verdict == "holds" else "red")
-    console.print(table)
+            style = "" if target.verdict == "holds" else "red"
+            console.print("  ".join(target.row), style=style, highlight=False, soft_wrap=True)
+    written = page.write(results.path)
     console.print(f"{', '.join(path.name for path in (results.path, *written))} in {options.results}")
     return 0
-
-
-def read(arguments: list[str]) -> argparse.Namespace:
-    """Return the options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    option = parser.add_argument
-    option("--sections", default=",".join(CASES), help=f"some of {','.join(CASES)}")
-    option("--quick", action="store_true", help="fewer lengths, widths, taps and contenders")
-    option("--seconds", type=float, default=6.0, help="about so long a case, three rounds at least")
-    option("--threads", type=int, default=1, help="threads of torch")
-    option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    option("--fresh", action="store_true", help="measure again what is done")
-    option("--results", type=Path, default=Path("results/benchmarks"))
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
