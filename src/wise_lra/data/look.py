@@ -20,11 +20,6 @@ _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they ar
 _CAPTION = 14  # pixels of height for the label under an image
 
 
-def names(task: Task, folder: Path) -> tuple[str, ...]:
-    """Return what people call the classes of a packed task."""
-    return class_names(task, read_manifest(folder)["variant"])
-
-
 def class_names(task: Task, variant: str) -> tuple[str, ...]:
     """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
     if (task.name, variant) == ("image", "stand-in"):
@@ -60,7 +55,7 @@ def show(task: Task, folder: Path, split: str, count: int, console: Console) -> 
 
     `count` of 0 means 60 images or 3 texts.
     """
-    packed, labels = PackedSplit(folder, split, task), names(task, folder)
+    packed, labels = PackedSplit(folder, split, task), class_names(task, read_manifest(folder)["variant"])
     if task.pictures:
         path = folder.with_name(f"{folder.name}-{split}.png")
         _sheet(packed, labels, min(count or 60, len(packed))).save(path)

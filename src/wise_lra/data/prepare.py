@@ -87,8 +87,8 @@ def _prepared(request: Request, source: Source, progress: Progress) -> Prepared:
     log.info("%s: data: %s, because %s: %s, in %s", name, manifest["source"], source.reason, counts, folder)
     if manifest["variant"] == "sample":
         log.warning(
-            "%s: LRA's data have other counts, so results are named %s (sample); %s must go before others are read",
-            *(name, name, folder),
+            "%s: LRA's data have other counts, so results are named %s (sample); remove %s and %s to have others",
+            *(name, name, folder, store(request.root, request.task, source)),
         )
     if manifest["rejected"]:
         log.warning("%s: %s", name, left_out(manifest["rejected"]))
