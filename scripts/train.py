@@ -4,7 +4,7 @@ python scripts/train.py task=image backbone=wise_fixed preset=quick seed=1
 python scripts/train.py -m task=listops,image 'backbone=glob(wise_*)' 'seed=range(0,3)'
 """
 
-from wise_lra.stopping import end_quietly, outcome
+from wise_lra.stopping import end_quietly, run_job
 
 if __name__ == "__main__":
     end_quietly()
@@ -29,9 +29,9 @@ from wise_lra.runs.sweeper import own_files
 
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
 def run(cfg: DictConfig) -> Outcome:
-    """Train one run; a launcher gets the outcome, a command line the exit status."""
+    """Train one run; a launcher gets exit status and reason, a shell the exit status."""
     logs()
-    ended = outcome(cfg)
+    ended = run_job(cfg)
     if ended.status:
         reason = one_line(ended.reason)
         print(reason if ended.status > 128 else f"error: {reason}", file=sys.stderr)
@@ -51,11 +51,11 @@ def logs() -> None:
 
 
 def main() -> int:
-    """Return the exit status: 0, 2 on a bad configuration, else that of `stopping.outcome`."""
+    """Return the exit status: 0, 2 on a bad configuration, else that of `stopping.run_job`."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra raises its errors; one line is printed of each
-    said = sys.argv[1:]
+    overrides = sys.argv[1:]
     try:
-        sys.argv[1:] = opened(said)
+        sys.argv[1:] = opened(overrides)
         Plugins.instance()
         own_files()
         logs()
@@ -63,7 +63,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
     except (HydraException, OmegaConfBaseException, ValueError, RecursionError, OSError) as error:
-        print(f"error: {one_line(explained(error, said))}", file=sys.stderr)
+        print(f"error: {one_line(explained(error, overrides))}", file=sys.stderr)
     else:
         return 0
     return 2

@@ -101,7 +101,7 @@ def test_what_ends_a_run_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     monkeypatch.setattr(module, "train", lambda _: (_ for _ in ()).throw(error))
-    outcome = stopping.outcome(compose([]))
+    outcome = stopping.run_job(compose([]))
     assert outcome.status == 1
     assert said in outcome.reason
     assert "\n" not in outcome.reason
@@ -110,7 +110,7 @@ def test_what_ends_a_run_is_said_in_a_line(
 def test_an_error_that_nobody_foresaw_is_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "train", lambda _: (_ for _ in ()).throw(RuntimeError("size mismatch")))
     with pytest.raises(RuntimeError, match="size mismatch"):
-        stopping.outcome(compose([]))
+        stopping.run_job(compose([]))
 
 
 @pytest.mark.parametrize(

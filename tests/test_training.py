@@ -165,7 +165,7 @@ if not torch.cuda.is_available():
 def test_a_run_that_fails_says_why_in_a_line(
     folder: Path, tmp_path: Path, overrides: list[str], status: int, named: set[str]
 ) -> None:
-    ended = stopping.outcome(composed([*command(folder, tmp_path)[2:], *overrides]))
+    ended = stopping.run_job(composed([*command(folder, tmp_path)[2:], *overrides]))
     assert ended.status == status
     assert [name for name in named if name not in ended.reason] == []
     assert "\n" not in ended.reason

@@ -152,19 +152,19 @@ def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None
     """
     if (state := newest(folder)) is None:
         return None
-    found = loaded(state)[0]
-    if not found.keys() >= _KEYS or _lasting(found["config"]) != _lasting(config):
+    content = loaded(state)[0]
+    if not content.keys() >= _KEYS or _lasting(content["config"]) != _lasting(config):
         reason = f"{state}: of another configuration or version"
-    elif not _alike(found["state_dict"], weights):
+    elif not _alike(content["state_dict"], weights):
         reason = f"{state}: of another model"
     else:
-        points = found["history"]["points"]
+        points = content["history"]["points"]
         reason = unfit(folder / BEST, points, weights)
         if not reason:
             return state
         for source in (state, folder / PREVIOUS):
             if not unfit(source, points, weights):
-                log.warning("%s; made again from %s", reason, source.name)
+                log.warning("%s; copied again from %s", reason, source.name)
                 write_bytes(folder / BEST, source.read_bytes())
                 return state
     log.warning("%s; the run begins again", reason)
@@ -174,13 +174,13 @@ def begun(folder: Path, config: dict[str, Any], weights: Weights) -> Path | None
 
 def unfit(path: Path, points: Sequence[dict[str, Any]], weights: Weights) -> str:
     """Return why a checkpoint is not of the best of these validations or has other weights; "" if it is right."""
-    found, reason = loaded(path)
+    content, reason = loaded(path)
     if reason:
         return f"{path}: {reason}"
-    wanted = list(points[: points.index(best(points)) + 1])
-    whole = found.keys() >= _KEYS and found["history"]["points"] == wanted
-    if not whole or not _alike(found["state_dict"], weights):
-        return f"{path}: not of this run's best validation, at step {wanted[-1]['step']}"
+    expected = list(points[: points.index(best(points)) + 1])
+    whole = content.keys() >= _KEYS and content["history"]["points"] == expected
+    if not whole or not _alike(content["state_dict"], weights):
+        return f"{path}: not of this run's best validation, at step {expected[-1]['step']}"
     return ""
 
 
@@ -204,14 +204,14 @@ def loaded(path: Path) -> tuple[dict[str, Any], str]:
                 return {}, "compressed; expected a checkpoint as torch writes it"
             if damaged := parts.testzip():
                 return {}, f"broken at {damaged}"
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(found, dict):
-            return {}, f"holds a {type(found).__name__}"
-        if sum(one.numel() * one.element_size() for one in found.get("state_dict", {}).values()) > size:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            return {}, f"holds a {type(content).__name__}"
+        if sum(one.numel() * one.element_size() for one in content.get("state_dict", {}).values()) > size:
             return {}, "tensors larger than the file"
     except Exception as error:  # a broken file can make pickle and zip raise anything
         return {}, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-    return found, ""
+    return content, ""
 
 
 def _alike(weights: Weights, others: Weights) -> bool:

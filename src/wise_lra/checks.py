@@ -102,10 +102,10 @@ def _check_settings(cfg: dict[str, Any]) -> None:
     ):  # these copy other settings
         if not 0 <= value <= 1e38:
             raise ConfigurationError(f"{key}={value}: expected a number, 0 to 1e38")
-    found = {key: at(cfg, key) for key in (*WHOLE, *WHOLE_OR_NULL, *_CHOICES)}
+    settings = {key: at(cfg, key) for key in (*WHOLE, *WHOLE_OR_NULL, *_CHOICES)}
     if cfg["logger"]["name"] != "wandb":
-        found = {key: value for key, value in found.items() if not key.startswith("logger.")}
-    for key, value in found.items():
+        settings = {key: value for key, value in settings.items() if not key.startswith("logger.")}
+    for key, value in settings.items():
         if key in _CHOICES:
             if (type(value), value) not in [(type(one), one) for one in _CHOICES[key]]:
                 some = ", ".join(str(one).lower() for one in _CHOICES[key])
@@ -195,8 +195,8 @@ def _with_users_keys(message: str, cfg: DictConfig) -> str:
             source = re.fullmatch(r"\$\{([\w.]+)\}", str(node[name]))
             users = f"{source[1] if source else key}={value}".replace("\\", r"\\")
             names = [key, name] if path.rpartition(".")[2] in FACTORIES else [key]
-            for said in (f"{one}={text}" for one in names for text in (repr(value), value)):
-                message = re.sub(rf"(?<![\w.]){re.escape(said)}(?!\w)", users, message)
+            for pair in (f"{one}={text}" for one in names for text in (repr(value), value)):
+                message = re.sub(rf"(?<![\w.]){re.escape(pair)}(?!\w)", users, message)
     return message
 
 

@@ -64,29 +64,29 @@ def purpose(group: str, option: str) -> str:
         return file.readline().lstrip("# ").strip()
 
 
-def wandb_project(said: Any = None) -> str:
-    """Return the W&B project: what is said, else WANDB_PROJECT, else wise-lra.
+def wandb_project(setting: Any = None) -> str:
+    """Return the W&B project: the setting, else WANDB_PROJECT, else wise-lra.
 
     Raises ConfigurationError on a name that W&B forbids.
     """
-    name = str(said or os.environ.get("WANDB_PROJECT") or "wise-lra")
+    name = str(setting or os.environ.get("WANDB_PROJECT") or "wise-lra")
     if len(name) > 128 or set(name) & set("/\\#?%:"):
-        source = "logger.project" if said else "WANDB_PROJECT"
+        source = "logger.project" if setting else "WANDB_PROJECT"
         raise ConfigurationError(
             f"{source}={name}: expected at most 128 characters, none of them / \\ # ? % :"
         )
     return name
 
 
-def wandb_mode(said: str = "auto") -> str:
-    """Return online, offline, disabled or auto: what is said, else what WANDB_MODE says.
+def wandb_mode(setting: str = "auto") -> str:
+    """Return online, offline, disabled or auto: the setting, else WANDB_MODE.
 
     Raises ConfigurationError on a value of WANDB_MODE that W&B does not know.
     """
     mode = os.environ.get("WANDB_MODE") or "auto"
     known = {"dryrun": "offline", "run": "online", "shared": "online"}  # W&B's other names
-    if said != "auto":
-        return said
+    if setting != "auto":
+        return setting
     if mode not in ("auto", "online", "offline", "disabled", *known):
         raise ConfigurationError(f"WANDB_MODE={mode}: expected online, offline or disabled")
     return known.get(mode, mode)
@@ -106,8 +106,8 @@ def preparation(cfg: DictConfig) -> dict[str, Any]:
     """Return the keyword arguments of `prepare` for a run."""
     data = plain_dict(cfg)["data"]
     same = {key: data[key] for key in ("source", "protocol", "generated", "standin", "seed")}
-    places = {key: Path(data[key]) if data[key] else None for key in ("root", "archives", "release")}
-    return {"task": instantiate(cfg.task), **same, **places}
+    paths = {key: Path(data[key]) if data[key] else None for key in ("root", "archives", "release")}
+    return {"task": instantiate(cfg.task), **same, **paths}
 
 
 def preparations(
@@ -117,15 +117,15 @@ def preparations(
 
     Raises ConfigurationError on an unknown task, preset or override, and on a source that some of them do not have.
     """
-    found = {task: preparation(compose([f"task={task}", f"preset={preset}", *overrides])) for task in tasks}
-    if lacking := [task for task, asked in found.items() if asked["source"] not in allowed(task)]:
-        kept = ",".join(task for task in found if task not in lacking)
+    asked = {task: preparation(compose([f"task={task}", f"preset={preset}", *overrides])) for task in tasks}
+    if lacking := [task for task, settings in asked.items() if settings["source"] not in allowed(task)]:
+        others = ",".join(task for task in asked if task not in lacking)
         raise ConfigurationError(
-            f"data.source={found[lacking[0]]['source']}: {', '.join(lacking)} cannot be generated; "
-            + (f"leave them out (TASKS={kept}), or " if kept else "")
+            f"data.source={asked[lacking[0]]['source']}: {', '.join(lacking)} cannot be generated; "
+            + (f"leave them out (TASKS={others}), or " if others else "")
             + f"take another of {', '.join(allowed(lacking[0]))}"
         )
-    return found
+    return asked
 
 
 def opened(overrides: Sequence[str]) -> list[str]:
@@ -218,9 +218,9 @@ def _groups() -> list[str]:
 
 
 def _keys(node: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+    keys = []
     for key, value in node.items():
-        found.append(f"{prefix}{key}")
+        keys.append(f"{prefix}{key}")
         if isinstance(value, dict):
-            found += _keys(value, f"{prefix}{key}.")
-    return found
+            keys += _keys(value, f"{prefix}{key}.")
+    return keys

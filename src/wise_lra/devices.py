@@ -86,9 +86,9 @@ def device_count(accelerator: str, devices: int | str) -> int:
     """
     gpus = torch.cuda.device_count() if accelerator != "cpu" and torch.cuda.is_available() else 0
     if accelerator == "gpu" and not gpus:
-        wanted = "one" if devices in (1, "all") else devices
+        expected = "one" if devices in (1, "all") else devices
         raise ValueError(
-            f"trainer.accelerator=gpu: torch sees no CUDA device here; expected {wanted}, or trainer=cpu"
+            f"trainer.accelerator=gpu: torch sees no CUDA device here; expected {expected}, or trainer=cpu"
         )
     if devices == "all":
         if not gpus:

@@ -107,12 +107,12 @@ class RecordedRun:
             return self.model(batch.tokens, batch.mask).float()
 
     def _data(self, root: Path) -> Path:
-        wanted = self.record.data["sha256"]
-        if (found := look.find(root, wanted)) is None:
+        sha256 = self.record.data["sha256"]
+        if (folder := look.find(root, sha256)) is None:
             raise Unanswerable(
-                f"{root}: no prepared data with sha256 {wanted}, which the record names; see --data"
+                f"{root}: no prepared data with sha256 {sha256}, which the record names; see --data"
             )
-        return found
+        return folder
 
 
 def load(run: Path, record: Path | None = None) -> RecordedRun:
@@ -151,10 +151,10 @@ def _paths(run: Path) -> tuple[Path, Path]:
             f"{run}: expected a run's folder, results/runs/<preset>/<task>/<backbone>/<attention>/seed<k>; "
             "of a folder that was moved, name the record with --record FILE"
         )
-    root, place = path.parents[4], path.relative_to(path.parents[4]).with_suffix("")
+    root, name = path.parents[4], path.relative_to(path.parents[4]).with_suffix("")
     if path.suffix == ".json":
-        return path, root.parent / "runs" / place
-    return (root.parent / "records" / place).with_suffix(".json"), path
+        return path, root.parent / "runs" / name
+    return (root.parent / "records" / name).with_suffix(".json"), path
 
 
 def built(config: DictConfig, key: str) -> Any:
@@ -177,10 +177,10 @@ def restored(config: DictConfig, checkpoint: Path, parameters: int | None = None
     Shapes are compared before anything of their size is made; `parameters` is the number that the record has.
     Raises Unanswerable where they differ or the checkpoint cannot be loaded.
     """
-    found, reason = loaded(checkpoint)
-    if reason or "state_dict" not in found:
+    content, reason = loaded(checkpoint)
+    if reason or "state_dict" not in content:
         raise Unanswerable(f"{checkpoint}: {reason or 'no state_dict in it'}")
-    state = {key.removeprefix("model."): value for key, value in found["state_dict"].items()}
+    state = {key.removeprefix("model."): value for key, value in content["state_dict"].items()}
     has = {key: f"{value.dtype} {tuple(value.shape)}" for key, value in state.items()}
     if (depth := config.model.depth) > len(state):  # before so many blocks are made
         raise Unanswerable(f"{checkpoint}: {len(state)} tensors, fewer than model.depth={depth} needs")

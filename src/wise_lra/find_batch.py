@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -59,16 +59,16 @@ def largest(cfg: DictConfig, share: int, mixed: bool) -> int:
     memory counts as one that did not fit.
     Raises ValueError where not even one example fits.
     """
-    size = share
-    while not _tried(fits, cfg, size, mixed):
-        if size == 1:
-            raise ValueError(
-                "trainer.find_batch=true: not even one example fits into memory; expected a smaller model, "
-                "a shorter task.length or a larger device"
+    for size in _halved(share):
+        if _tried(fits, cfg, size, mixed):
+            log.info(
+                "trainer.find_batch: %d of a device's %d examples at a time fit into memory", size, share
             )
-        size = -(-size // 2)
-    log.info("trainer.find_batch: %d of a device's %d examples at a time fit into memory", size, share)
-    return size
+            return size
+    raise ValueError(
+        "trainer.find_batch=true: not even one example fits into memory; expected a smaller model, "
+        "a shorter task.length or a larger device"
+    )
 
 
 def fits(cfg: DictConfig, size: int, mixed: bool) -> bool:
@@ -93,20 +93,24 @@ def seconds_an_example(cfg: DictConfig, seconds: float) -> tuple[float, float] |
     """
     mixed = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     dry = DryRun(cfg, mixed)
-    size = cfg.recipe.batch_size if dry.device.type == "cuda" else 1
-    while True:
+    for size in _halved(cfg.recipe.batch_size if dry.device.type == "cuda" else 1):
         try:
             dry.evaluate(size)  # the first call makes what later ones find
-            train, evaluate = (
-                _seconds(work, size, seconds, dry.device) for work in (dry.train, dry.evaluate)
+            return _seconds(dry.train, size, seconds, dry.device), _seconds(
+                dry.evaluate, size, seconds, dry.device
             )
-            return train, evaluate
         except RuntimeError as error:
             if not is_oom_error(error):
                 raise
-            if size == 1:
-                return None
-            size = -(-size // 2)
+    return None
+
+
+def _halved(size: int) -> Iterator[int]:
+    """Yield a number, its half rounded up, and so on to 1."""
+    yield size
+    while size > 1:
+        size = -(-size // 2)
+        yield size
 
 
 def _seconds(work: Callable[[int], None], size: int, limit: float, device: torch.device) -> float:

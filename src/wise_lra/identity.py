@@ -128,7 +128,7 @@ def open_run(cfg: DictConfig) -> Run:
 def preset_label(cfg: DictConfig) -> str:
     """Return the preset's name, or name and hash where a setting that matters is not the preset's own.
 
-    So a changed run never takes the place of a true one, nor a place in its column.
+    So a changed run never overwrites the record of the preset's own run, and is not in its column.
     """
     own = composed([f"{group}={OmegaConf.select(cfg, key)}" for group, key in _CHOICES.items()])
     if _science(cfg) == _science(own):
@@ -141,9 +141,9 @@ def recorded_config(cfg: DictConfig) -> dict[str, Any]:
     """Return a configuration without what belongs to one machine or person."""
     plain = plain_dict(cfg)
     data = {key: plain["data"][key] for key in ("source", *_SCIENCE_DATA)}
-    kept = {key: value for key, value in plain.items() if key not in _MACHINE}
+    recorded = {key: value for key, value in plain.items() if key not in _MACHINE}
     trainer = {key: value for key, value in plain["trainer"].items() if key not in ("_target_", "max_time")}
-    return kept | {"data": data, "trainer": trainer}
+    return recorded | {"data": data, "trainer": trainer}
 
 
 def _science(cfg: DictConfig) -> dict[str, Any]:

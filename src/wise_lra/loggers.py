@@ -139,15 +139,15 @@ class TolerantWandbLogger(WandbLogger):
 
     def close(self, summary: Mapping[str, Any], exit_code: int) -> str:
         """End the run; return a line that says where it is, "" if W&B was lost."""
-        place = Path(os.path.relpath(Path(self.experiment.dir).parent))
-        later = f"look at it with `wandb leet {shlex.quote(str(place))}`, upload it with `make wandb-sync`"
+        folder = Path(os.path.relpath(Path(self.experiment.dir).parent))
+        later = f"look at it with `wandb leet {shlex.quote(str(folder))}`, upload it with `make wandb-sync`"
         self._attempt(lambda: self.experiment.summary.update(self._twice(summary)))
         try:
             with _quiet_logging():
                 self.experiment.finish(exit_code=exit_code)
         except TimeoutError:
             with suppress(OSError):
-                (place / UNSENT).touch()
+                (folder / UNSENT).touch()
             return f"W&B: the server stopped answering; {later}"
         except Exception as error:
             self._lose(error)

@@ -30,10 +30,10 @@ def end_quietly() -> None:
     Called before the imports that take seconds. While the script imports a module the process ends at once, for a
     library may make anything of an exception there; else KeyboardInterrupt is raised. Ignored signals stay ignored.
     """
-    came: list[int] = []
+    signals: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        signals.append(number)
         inner = ""
         while frame is not None:
             name = frame.f_globals.get("__name__", "")
@@ -43,8 +43,8 @@ def end_quietly() -> None:
         raise KeyboardInterrupt
 
     def show(*error: Any) -> None:
-        if came:
-            raise SystemExit(128 + came[0])
+        if signals:
+            raise SystemExit(128 + signals[0])
         sys.__excepthook__(*error)
 
     _handle(interrupt)
@@ -54,21 +54,21 @@ def end_quietly() -> None:
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
     """Make SIGTERM and SIGUSR1 end this block as Ctrl-C does; yield the list of the signals that came."""
-    came: list[int] = []
+    signals: list[int] = []
 
     def interrupt(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        signals.append(number)
         raise KeyboardInterrupt
 
     before = _handle(interrupt)
     try:
-        yield came
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def outcome(cfg: "DictConfig") -> "Outcome":
+def run_job(cfg: "DictConfig") -> "Outcome":
     """Check a configuration and train its run, print what was measured, return exit status and reason.
 
     0 when the record is written or a search gave the trial up, 1 on a failed run, 2 on a bad configuration. A run
@@ -90,9 +90,9 @@ def outcome(cfg: "DictConfig") -> "Outcome":
     from wise_lra.runs.lock import AlreadyRunning
     from wise_lra.training import Diverged
 
-    came: list[int] = []
+    signals: list[int] = []
     try:
-        with interruptible() as came:
+        with interruptible() as signals:
             if cfg.test and not cfg.get("trial"):
                 record = train.train(cfg)
                 accuracy, floor = record.metrics["test_accuracy"], record.data["majority"]
@@ -110,7 +110,7 @@ def outcome(cfg: "DictConfig") -> "Outcome":
     except GivenUp as error:
         return Outcome(0, str(error))
     except KeyboardInterrupt:
-        status = 128 + came[0] if came else 130
+        status = 128 + signals[0] if signals else 130
         return Outcome(status, "stopped; the same command goes on from the last validation")
     except OutOfTime as error:
         return Outcome(OUT_OF_TIME, str(error))

@@ -39,9 +39,9 @@ def stored(config: Any, file: Path | str, only: str = "") -> DictConfig:
             _check_facts(config)
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from None
-    found = OmegaConf.create(config)
-    assert isinstance(found, DictConfig)
-    return found
+    checked = OmegaConf.create(config)
+    assert isinstance(checked, DictConfig)
+    return checked
 
 
 def _check_facts(config: dict[str, Any]) -> None:

@@ -156,9 +156,9 @@ def fit(
         logger = _partial(plain_dict(cfg)["logger"])(folder=run.folder, run=run.wandb(), config=shown)
 
     settings = {key: value for key, value in plain_dict(cfg)["trainer"].items() if key in LIGHTNING}
-    place = worker.trainer()
+    devices = worker.trainer()
     trainer = _partial(settings)(
-        **place | {"plugins": [SafeCheckpoints(), *place["plugins"]]},
+        **devices | {"plugins": [SafeCheckpoints(), *devices["plugins"]]},
         default_root_dir=run.folder,
         callbacks=callbacks,
         logger=logger or False,
@@ -281,8 +281,8 @@ class _Unprofiled(PassThroughProfiler):
 
 def _partial(node: dict[str, Any]) -> Callable[..., Any]:
     """Return the constructor of a node with the node's arguments; the others never pass through Hydra."""
-    found: Callable[..., Any] = instantiate(node, _partial_=True)
-    return found
+    constructor: Callable[..., Any] = instantiate(node, _partial_=True)
+    return constructor
 
 
 def _fraction(accuracy: float, examples: int) -> float:
