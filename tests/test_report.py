@@ -178,18 +178,20 @@ def test_predictions_of_other_classes_than_the_tasks_are_not_taken(
     assert run.problem
 
 
-def test_runs_of_one_column_may_have_other_numbers_of_classes(tmp_path: Path) -> None:
-    for seed, classes in enumerate((2, 12, 2)):
-        facts = TEXT | {"name": "listops", "classes": classes}
+def test_a_run_with_other_classes_than_its_neighbours_is_named_and_the_others_are_shown(
+    tmp_path: Path,
+) -> None:
+    for seed, (name, classes) in enumerate([("listops", 10), ("listops", 12), ("sums", 10)]):
+        facts = TEXT | {"name": name, "classes": classes}
         scores = changed("metrics", test_accuracy=0.5, test_examples=2)
-        record = make(task="listops", seed=seed // 2, backbone=f"b{seed}", config={"task": facts}, **scores)
+        record = make(task="listops", seed=seed, config={"task": facts}, **scores)
         record.write(tmp_path / "records")
-        answered = Predictions(
-            np.arange(2), np.zeros(2, int), np.arange(2) * (classes - 1), np.ones((2, classes))
-        )
+        labels = np.array([0, classes - 1])
+        answered = Predictions(np.arange(2), np.zeros(2, int), labels, np.ones((2, classes)))
         answered.write(record.path(tmp_path / "runs").with_suffix("") / "predictions.npz")
-    assert report(tmp_path) == (0, "")
-    assert '<th scope="row">11</th>' in (tmp_path / "page.html").read_text(encoding="utf-8")
+    status, problems = report(tmp_path)
+    assert (status, [f"/seed{seed}: " in problems for seed in range(3)]) == (2, [False, True, True])
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count('<table class="confusion') == 1
 
 
 def test_a_run_links_to_its_curves() -> None:

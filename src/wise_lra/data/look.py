@@ -21,7 +21,12 @@ _CAPTION = 14  # pixels of height for the label under an image
 
 
 def class_names(task: Task, variant: str) -> tuple[str, ...]:
-    """Return what people call the classes of a task on data of a variant, "" being the Arena's own."""
+    """Return what people call the classes of a task on data of a variant, "" being the Arena's own.
+
+    Raises ValueError on a task that is not known.
+    """
+    if task.name not in READERS:
+        raise ValueError(f"task.name={task.name}: expected one of {', '.join(READERS)}")
     if (task.name, variant) == ("image", "stand-in"):
         return tuple(synthetic_image.CLASSES)
     return tuple(READERS[task.name].CLASSES)

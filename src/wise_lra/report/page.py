@@ -179,12 +179,8 @@ def _matrices(columns: Mapping[str, Rows]) -> Iterator[tuple[str, Sequence[str],
             (label, [run.record.seed for run in own], confusion(own)) for label, own in there.items() if own
         ]
         if tables:
-            yield column, _classes(run for own in there.values() for run in own), tables
-
-
-def _classes(runs: Iterable[Run]) -> tuple[str, ...]:
-    """Return names for all classes that runs predicted: a record may be anybody's, and have more than another."""
-    return max((run.classes for run in runs), key=len)
+            classes = next(run.classes for own in there.values() for run in own)
+            yield column, classes, tables
 
 
 def _disagreements(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str, Any]]:
@@ -198,7 +194,7 @@ def _disagreements(columns: Mapping[str, Rows], data: Path) -> Iterator[dict[str
         yield {
             "label": column,
             "seed": run.record.seed,
-            "classes": _classes(run for _, run in pairs),
+            "classes": run.classes,
             "prepared": shown is not None,
             "examples": list(zip(split, shown or [("", [])] * len(split), strict=True)),
         }

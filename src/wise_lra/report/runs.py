@@ -105,8 +105,7 @@ def without(folder: Path, error: Exception) -> str:
 def confusion(runs: Sequence[Run]) -> np.ndarray:
     """Return [true, predicted]: how often the runs, which all have predictions, took each class for each."""
     tables = [run.predictions for run in runs if run.predictions]
-    classes = max(table.probability.shape[1] for table in tables)
-    counts = np.zeros((classes, classes), np.int64)
+    counts = np.zeros((tables[0].probability.shape[1],) * 2, np.int64)
     for table in tables:
         np.add.at(counts, (table.label, table.predicted), 1)
     return counts
