@@ -17,8 +17,7 @@ from upstream import ARCHIVES, FILES, TASKS, pack, packed, pathfinder_files, pla
 from wise_lra.data import builders, image, pathfinder_release, sources
 from wise_lra.data.archive import tfds_order
 from wise_lra.data.prepare import prepare
-from wise_lra.data.sources import READERS
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import SPLITS, Example, reader
 
 
 def loaded(directory: Path, task: str, rejected: Counter[str] | None = None, **settings) -> list[Example]:
@@ -43,7 +42,7 @@ def built(tmp_path_factory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", [*TASKS])
 def test_a_directory_holds_what_the_archive_does_in_its_order(built, name):
     rejected: Counter[str] = Counter()
-    expected = plain(read(READERS[name], READERS[name].find(built[name].parents[3]), rejected))
+    expected = plain(read(reader(name), reader(name).find(built[name].parents[3]), rejected))
     left: Counter[str] = Counter()
     found = plain(loaded(built[name], name, left))
     assert left == rejected
@@ -146,7 +145,7 @@ def test_a_data_set_of_tfds_users_reads_as_the_archive_does(others, task):
     folder = directory.parents[2 if task == "text" else 1]
     assert sources.directory(folder, TASKS[task]) == sources.directory(directory, TASKS[task]) == directory
     found = plain(loaded(directory, task))
-    expected = plain(read(READERS[task], READERS[task].find(unpack(folder / "unpacked", FILES[task]))))
+    expected = plain(read(reader(task), reader(task).find(unpack(folder / "unpacked", FILES[task]))))
     if task != "text":
         assert found == expected  # these are read in the order of TFDS anyway
         return

@@ -12,8 +12,7 @@ from upstream import FILES, SAMPLE, TASKS, pack, packed, read, text_files, unpac
 
 from wise_lra.data import prepare, sources
 from wise_lra.data.packed import PackedSplit, read_manifest, verify
-from wise_lra.data.sources import READERS
-from wise_lra.data.task import Task
+from wise_lra.data.task import Task, reader
 
 RELEASED = {"listops": [20, 5, 5], "text": [36, 4, 40], "retrieval": [2, 1, 1], "image": [18, 2, 4],
             "pathfinder": [15, 2, 2]}  # fmt: skip
@@ -86,7 +85,7 @@ def test_an_archive_comes_first_and_other_counts_than_lras_are_a_sample(tmp_path
     assert not asked
     path.unlink()  # what was packed is found without the archive
     assert prepare.prepare(TASKS[task], root=tmp_path / "data") == found
-    examples = read(READERS[task], READERS[task].find(unpack(tmp_path / "unpacked", FILES[task])))
+    examples = read(reader(task), reader(task).find(unpack(tmp_path / "unpacked", FILES[task])))
     split = PackedSplit(found.folder, "train", TASKS[task])
     expected = [example for example in examples if example.split == "train"]
     assert split.labels.tolist() == [example.label for example in expected]

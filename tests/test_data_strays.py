@@ -10,7 +10,7 @@ import pytest
 from upstream import ARCHIVES, FILES, TASKS, Files, pack, packed, plain, read, unpack
 
 from wise_lra.data import sources
-from wise_lra.data.sources import READERS
+from wise_lra.data.task import reader
 
 
 def beside(name: str, content: bytes) -> Callable[[Files], Files]:
@@ -47,7 +47,7 @@ STRAYS = {
 def found(task: str, place: Path) -> list:
     (data,) = [data for data in sources.find(place, TASKS[task]) if data.form == "release"]
     rejected: Counter[str] = Counter()
-    examples = plain(read(READERS[task], data.path, rejected))
+    examples = plain(read(reader(task), data.path, rejected))
     assert [reason for reason in rejected if not reason.startswith("empty file")] == []
     return sorted(examples)
 
@@ -126,7 +126,7 @@ def test_a_link_of_another_name_is_known_by_what_it_points_to(tmp_path, expected
 def test_a_name_that_a_terminal_would_act_on_is_refused(tmp_path, task, name):
     path = pack(tmp_path / ARCHIVES[task], {name.removeprefix("pathfinder32/"): b"x"} | FILES[task])
     with pytest.raises(ValueError, match=r"x1b|u202e|x9b") as error:
-        read(READERS[task], path)
+        read(reader(task), path)
     assert str(error.value).isprintable()
 
 

@@ -61,12 +61,18 @@ class Task:
         length: of a document.
         unit: of length; a task of "pixels" is one of images.
         counts: examples of train, validation and test; of Text by data.protocol=held-out, then lra.
+        reader: the module of `wise_lra.data` that reads the published files, "" where none are published.
+        generator: the module there that generates the examples by the task's definition, "" where none does.
+        standin: the module there that makes up other data in place of the real ones, "" where none does.
         slack: the share by which other data may differ from these and still be LRA's.
     """
 
     length: int
     unit: str
     counts: tuple[tuple[int, int, int], ...]
+    reader: str = ""
+    generator: str = ""
+    standin: str = ""
     slack: float = 0.0
 
 
@@ -92,12 +98,43 @@ ATTENTIONS = {
     "performer_wise": Attention((8, 2, 2, 2, 2, 2), "diamond"),
 }
 TASKS = {
-    "listops": Task(2000, "tokens", ((96_000, 2_000, 2_000),)),
-    "text": Task(4096, "bytes", ((22_500, 2_500, 25_000), (25_000, 25_000, 25_000))),
-    # Nobody states the exact counts of two: papers repeat Retrieval's, and LRA has empty images of Pathfinder.
-    "retrieval": Task(4000, "bytes", ((147_086, 18_090, 17_437),), slack=0.01),
-    "image": Task(1024, "pixels", ((45_000, 5_000, 10_000),)),
-    "pathfinder": Task(1024, "pixels", ((160_000, 20_000, 20_000),), slack=0.01),
+    "listops": Task(
+        length=2000,
+        unit="tokens",
+        counts=((96_000, 2_000, 2_000),),
+        reader="listops",
+        generator="listops",
+    ),
+    "text": Task(
+        length=4096,
+        unit="bytes",
+        counts=((22_500, 2_500, 25_000), (25_000, 25_000, 25_000)),
+        reader="text",
+        standin="synthetic_text",
+    ),
+    "retrieval": Task(
+        length=4000,
+        unit="bytes",
+        counts=((147_086, 18_090, 17_437),),
+        reader="retrieval",
+        standin="synthetic_retrieval",
+        slack=0.01,  # nobody states the exact counts: papers repeat these
+    ),
+    "image": Task(
+        length=1024,
+        unit="pixels",
+        counts=((45_000, 5_000, 10_000),),
+        reader="image",
+        standin="synthetic_image",
+    ),
+    "pathfinder": Task(
+        length=1024,
+        unit="pixels",
+        counts=((160_000, 20_000, 20_000),),
+        reader="pathfinder_release",
+        generator="pathfinder",
+        slack=0.01,  # LRA has empty images
+    ),
 }
 
 

@@ -18,8 +18,8 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
-from wise_lra.data.sources import READERS, VERSION
-from wise_lra.data.task import SPLITS, Example, Task
+from wise_lra.data.sources import VERSION
+from wise_lra.data.task import SPLITS, Example, Task, reader
 from wise_lra.results.reading import one_line
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every configuration that it does not know
@@ -63,17 +63,17 @@ class Builder(FileReaderBuilder, skip_registration=True):  # type: ignore[call-a
         return Path(self.data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        reader = READERS[self.task.name]
+        task = reader(self.task.name)
         kind = np.uint8 if self.task.vocabulary <= 256 else np.uint16
         tokens = tfds.features.Tensor(shape=(None,), dtype=kind, encoding="bytes")
         label = tfds.features.ClassLabel(num_classes=self.task.classes)
         features = {**dict.fromkeys(_columns(self.task), tokens), "label": label}
         return tfds.core.DatasetInfo(
             builder=self,
-            description=reader.__doc__,
+            description=task.__doc__,
             features=tfds.features.FeaturesDict(features),
-            homepage=getattr(reader, "HOMEPAGE", "https://github.com/google-research/long-range-arena"),
-            citation=getattr(reader, "CITATION", _LRA),
+            homepage=getattr(task, "HOMEPAGE", "https://github.com/google-research/long-range-arena"),
+            citation=getattr(task, "CITATION", _LRA),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
@@ -109,7 +109,7 @@ def read(path: Path, task: Task, rejected: Counter[str], **settings: Any) -> Ite
     try:
         data = _Directory(path)
         if data.builder.name != f"lra_{task.name}":
-            yield from READERS[task.name].from_tfds(data, rejected, **settings)
+            yield from reader(task.name).from_tfds(data, rejected, **settings)
             return
         rejected.update(data.builder.info.metadata["rejected"])
         for split in SPLITS:

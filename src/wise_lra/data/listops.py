@@ -6,7 +6,7 @@ lra_benchmarks/data/listops.py.
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,21 @@ def examples(train: int, validation: int, test: int, seed: int, **limits: int) -
     splits = np.repeat(SPLITS, (train, validation, test)).tolist()
     for split, (tree, target) in zip(splits, distinct(len(splits), seed, **limits), strict=True):
         yield Example(split, (np.frombuffer(tree, np.uint8),), target)
+
+
+def fitted(chosen: dict[str, int], task: Task, asked: Mapping[str, int], node: str) -> dict[str, int]:
+    """Return the generator's settings. Raises ValueError where an expression would be longer than the task."""
+    if chosen["max_length"] > task.length:
+        raise ValueError(
+            f"{node}.max_length={chosen['max_length']}: expected at most task.length={task.length}, "
+            "for an expression that is cut has no value"
+        )
+    return chosen
+
+
+def variant(chosen: Mapping[str, int]) -> str:
+    """Return the name of data by other settings than LRA's."""
+    return "short"
 
 
 def find(place: Path) -> Path | None:

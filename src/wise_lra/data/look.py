@@ -12,8 +12,7 @@ from rich.text import Text
 
 from wise_lra.data import listops, synthetic_image
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
-from wise_lra.data.sources import READERS
-from wise_lra.data.task import Task, left_out
+from wise_lra.data.task import Task, left_out, reader
 from wise_lra.results.reading import printable
 
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
@@ -29,7 +28,7 @@ def class_names(task: Task, variant: str) -> tuple[str, ...]:
         raise ValueError(f"task.name={task.name}: expected one of {', '.join(READERS)}")
     if (task.name, variant) == ("image", "stand-in"):
         return tuple(synthetic_image.CLASSES)
-    return tuple(READERS[task.name].CLASSES)
+    return tuple(reader(task.name).CLASSES)
 
 
 def find(root: Path, sha256: str) -> Path | None:

@@ -6,7 +6,7 @@ the semantics of drewlinsley/pathfinder at commit ab9c130 (2019), which LRA used
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from wise_lra.data.download import Progress, silent
 from wise_lra.data.pathfinder_paddles import PARAMETERS, Paddles, Parameters, marker, paddles
 from wise_lra.data.pathfinder_snakes import draw, place
-from wise_lra.data.task import SPLITS, Example
+from wise_lra.data.task import SPLITS, Example, Task
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,28 @@ DEFAULTS = {"train": 160_000, "validation": 20_000, "test": 20_000, "size": 32, 
 VERSION = 1
 """Raise it when the generated images change, so that they are prepared anew."""
 
+_CONTOURS = {6: "easy", 9: "intermediate", 14: ""}  # LRA's names
 _SHARD = 256  # images that a thread makes at a time
 _PIXELS = 1 << 23  # that `examples` holds at a time; a shard at least
 _ATTEMPTS = 1_000_000  # pairs of targets after which a contour is taken not to fit
+
+
+def fitted(chosen: dict[str, int], task: Task, asked: Mapping[str, int], node: str) -> dict[str, int]:
+    """Return the settings with the size of the task's images. Raises ValueError where there is no such size."""
+    if task.length not in (known := [size**2 for size in SIZES]):
+        raise ValueError(f"task.length={task.length}: expected one of {', '.join(map(str, known))} pixels")
+    if (size := asked.get("size", task.side)) != task.side:
+        raise ValueError(
+            f"{node}.size={size}: expected the root of task.length={task.length}, or leave it out"
+        )
+    return chosen | {"size": task.side}
+
+
+def variant(chosen: Mapping[str, int]) -> str:
+    """Return the name of images by other settings than LRA's: their size, and the length of their contours."""
+    size = "" if chosen["size"] == DEFAULTS["size"] else str(chosen["size"])
+    contour = _CONTOURS.get(chosen["contour_length"], f"contour{chosen['contour_length']}")
+    return "-".join(filter(None, (size, contour)))
 
 
 def generate(

@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 from wise_lra.data import synthetic
 from wise_lra.data.download import Progress, fetch, require_space, silent
 from wise_lra.data.packed import Damaged, pack, verify
-from wise_lra.data.sources import FORMS, READERS, Request, Source, choose, store
-from wise_lra.data.task import Example, Task, Unfit, checked, left_out
+from wise_lra.data.sources import FORMS, Request, Source, choose, store
+from wise_lra.data.task import Example, Task, Unfit, checked, left_out, reader
 from wise_lra.registry import TASKS
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _packed(folder: Path, request: Request, source: Source, progress: Progress) 
         else:
             left: Counter[str] = Counter()
             if source.kind in FORMS:
-                examples = READERS[task.name].read(path, left, progress, **source.settings)
+                examples = reader(task.name).read(path, left, progress, **source.settings)
             else:
                 examples = synthetic.examples(task.name, source.settings, parts, progress)
             told = _reporting(checked(examples, task, left), f"storing {task.name}", source.count, progress)

@@ -14,11 +14,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wise_lra.data import image, listops, pathfinder_release, retrieval, synthetic, text
+from wise_lra.data import retrieval, synthetic, text
 from wise_lra.data.archive import stray
 from wise_lra.data.download import CIFAR10, IMDB, LRA_RELEASE, Upstream, unreachable
-from wise_lra.data.synthetic import GENERATORS
-from wise_lra.data.task import SPLITS, Task
+from wise_lra.data.task import SPLITS, Task, reader
 from wise_lra.registry import TASKS
 
 KINDS = ("auto", "release", "generated", "standin")
@@ -34,10 +33,6 @@ VERSION = "1.0.0"
 """Of the rows in the data store."""
 
 _INFO = "dataset_info.json"
-
-READERS: dict[str, Any] = {
-    "listops": listops, "text": text, "retrieval": retrieval, "image": image, "pathfinder": pathfinder_release,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,8 @@ class Source:
 
 def allowed(task: str) -> tuple[str, ...]:
     """Return the values of data.source that a task has."""
-    return tuple(kind for kind in KINDS if kind != "generated" or task in GENERATORS)
+    has = {"release": TASKS[task].reader, "generated": TASKS[task].generator}
+    return tuple(kind for kind in KINDS if has.get(kind, True))
 
 
 def choose(request: Request) -> Source:
@@ -115,16 +111,16 @@ def choose(request: Request) -> Source:
     ):
         if value not in expected:
             raise ValueError(f"{key}={value!r}: expected one of {', '.join(expected)} for {name}")
-    own = _synthetic(request)
-    if source == "standin" and name in GENERATORS:
+    own, generated = _synthetic(request), TASKS[name].generator
+    if source == "standin" and generated:
         return replace(own, reason="it needs no stand-in: the generator follows LRA's definition")
     if source in ("generated", "standin"):
         return replace(own, reason=f"data.source={source}")
-    if source == "auto" and name in GENERATORS and own.variant:
+    if source == "auto" and generated and own.variant:
         return replace(own, reason=f"LRA's release has no examples of these settings ({own.variant})")
     if present := _present(request):
         return present
-    if source == "auto" and name in GENERATORS:
+    if source == "auto" and generated:
         return replace(own, reason="LRA's release was not found, and the generator follows its definition")
     if source == "auto" and (request.root / name / own.slug).is_dir():
         return replace(own, reason="it was prepared before, and the real data are still not there")
@@ -142,14 +138,14 @@ def choose(request: Request) -> Source:
         return replace(own, reason=why)
     raise FileNotFoundError(
         f"{name}: {why}; {upstream.by_hand(request.root)}, or name a folder that holds it by data.archives, "
-        f"or take data.source={'generated' if name in GENERATORS else 'standin'}"
+        f"or take data.source={'generated' if generated else 'standin'}"
     )
 
 
 def _synthetic(request: Request) -> Source:
     """Return the source that the project makes itself."""
     task = request.task
-    generated = task.name in GENERATORS
+    generated = TASKS[task.name].generator
     kind = "generated" if generated else "stand-in"
     asked = request.generated if generated else request.standin
     chosen = synthetic.settings(task, asked, request.seed)
@@ -160,7 +156,7 @@ def _synthetic(request: Request) -> Source:
 def _real(request: Request, form: str, name: str) -> Source:
     """Return the source of real data in a form; its settings are what is not LRA's own way of reading them."""
     task = request.task
-    settings = READERS[task.name].settings(task, request.protocol)
+    settings = reader(task.name).settings(task, request.protocol)
     variant = "sample" if form == "sample" else ""
     count = None if variant else sum(TASKS[task.name].counts["protocol" in settings])
     return Source(form, settings, variant, name, count)
@@ -169,6 +165,8 @@ def _real(request: Request, form: str, name: str) -> Source:
 def _present(request: Request) -> Source | None:
     """Return the real data that are prepared or lie in one of the places, in the order of `FORMS`."""
     task = request.task
+    if not TASKS[task.name].reader:
+        return None
     given = {"data.release": request.release, "data.archives": request.archives, "data.root": request.root}
     for key in ("data.release", "data.archives"):
         if (place := given[key]) is not None and not Path(place).exists():
@@ -177,7 +175,7 @@ def _present(request: Request) -> Source | None:
     there = {key: find(Path(place), task, config) for key, place in given.items() if place is not None}
     if request.release is not None and task.name not in SMALL and not there["data.release"]:
         raise FileNotFoundError(
-            f"data.release={request.release}: nothing there, expected {READERS[task.name].EXPECTED}, "
+            f"data.release={request.release}: nothing there, expected {reader(task.name).EXPECTED}, "
             f"or TFDS' {_theirs(task) or f'lra_{task.name}'}/"
         )
     for form in FORMS:
@@ -223,7 +221,7 @@ def find(place: Path, task: Task, config: str = "release") -> list[Found]:
 def _in(place: Path, task: Task, config: str) -> list[Found]:
     size = {"size": task.side} if task.name == "pathfinder" else {}
     found = []
-    if (path := READERS[task.name].find(place, **size)) is not None:
+    if (path := reader(task.name).find(place, **size)) is not None:
         sampled = task.name == "retrieval" and retrieval.sampled(path)
         found.append(Found("sample" if sampled else "release", path, path.name))
     if (path := directory(place, task, config)) is not None:
@@ -249,7 +247,7 @@ def directory(place: Path, task: Task, config: str = "release") -> Path | None:
 
 def _theirs(task: Task) -> str | None:
     """Return the name of the data set that TFDS' users have for a task, if they have one."""
-    known: str = getattr(READERS[task.name], "TFDS", "")
+    known: str = getattr(reader(task.name), "TFDS", "")
     return known.format(side=task.side) or None
 
 

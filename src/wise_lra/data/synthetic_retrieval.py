@@ -7,10 +7,13 @@ Floors, on 2,000 test pairs after 8,000 (at 512 bytes, and whole): always one cl
 regression on the counts of bytes of both 51 and 51 %, on the products and differences of the counts 95 and 97 %.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from wise_lra.data import synthetic_text
 from wise_lra.data.synthetic_text import one
-from wise_lra.data.task import Documents
+from wise_lra.data.task import Documents, Task
 from wise_lra.data.text import encode
 
 VERSION = 1
@@ -47,6 +50,13 @@ _CLAUSES = (
     "the {0}, the {1} and the {2} are treated at length",
 )
 _ENDS = (".", ".", ";", ", as has been noted.", " (see figure {number}).", ", but this is disputed.")
+
+
+def fitted(chosen: dict[str, int], task: Task, asked: Mapping[str, int], node: str) -> dict[str, int]:
+    """Return the settings. Raises ValueError on impossible lengths, and where there are not so many subjects."""
+    if not 2 <= chosen["subjects"] <= len(SUBJECTS):
+        raise ValueError(f"{node}.subjects={chosen['subjects']}: expected 2 to {len(SUBJECTS)}")
+    return synthetic_text.fitted(chosen, task, asked, node)
 
 
 def example(index: int, seed: int, min_length: int, max_length: int, subjects: int) -> tuple[Documents, int]:

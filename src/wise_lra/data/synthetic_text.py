@@ -9,11 +9,11 @@ regression on the counts of bytes 82 and 87 %, on those of words 88 and 93 %, on
 opening 93 and 96 %.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wise_lra.data.task import Documents
+from wise_lra.data.task import Documents, Task
 from wise_lra.data.text import encode
 
 VERSION = 1
@@ -65,6 +65,14 @@ _PLAIN = (
     "The director had worked on the {part} before",
     "We sat in row {number} and could see the whole screen",
 )
+
+
+def fitted(chosen: dict[str, int], task: Task, asked: Mapping[str, int], node: str) -> dict[str, int]:
+    """Return the settings. Raises ValueError on lengths that no text can have."""
+    if not 200 <= chosen["min_length"] <= chosen["max_length"]:
+        lengths = f"min_length={chosen['min_length']}, max_length={chosen['max_length']}"
+        raise ValueError(f"{node}: {lengths}: expected 200 <= min_length <= max_length")
+    return chosen
 
 
 def example(index: int, seed: int, min_length: int, max_length: int) -> tuple[Documents, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:  # torch takes seconds to import, and facts of a task need non
 
 SPLITS = ("train", "validation", "test")
 _REASONS = 5  # for examples left out that are told; the others are in the manifest
+
+
+def module(name: str) -> Any:
+    """Return a module of `wise_lra.data` that the registry names: a reader, a generator or a stand-in."""
+    return import_module(f"wise_lra.data.{name}")
+
+
+def reader(task: str) -> Any:
+    """Return the module that reads the published files of a task; its generator where none are published."""
+    return module(TASKS[task].reader or TASKS[task].generator)
 
 
 def complete(task: str, counts: Sequence[int]) -> bool:
