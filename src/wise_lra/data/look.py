@@ -13,6 +13,7 @@ from rich.text import Text
 from wise_lra.data import listops, synthetic_image
 from wise_lra.data.packed import MANIFEST, PackedSplit, read_manifest, verify
 from wise_lra.data.task import Task, left_out, reader
+from wise_lra.registry import TASKS
 from wise_lra.results.reading import printable
 
 _SCALE = {32: 3, 64: 2}  # screen pixels a pixel; larger images stand as they are
@@ -24,8 +25,8 @@ def class_names(task: Task, variant: str) -> tuple[str, ...]:
 
     Raises ValueError on a task that is not known.
     """
-    if task.name not in READERS:
-        raise ValueError(f"task.name={task.name}: expected one of {', '.join(READERS)}")
+    if task.name not in TASKS:
+        raise ValueError(f"task.name={task.name}: expected one of {', '.join(TASKS)}")
     if (task.name, variant) == ("image", "stand-in"):
         return tuple(synthetic_image.CLASSES)
     return tuple(reader(task.name).CLASSES)
