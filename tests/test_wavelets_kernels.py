@@ -239,4 +239,4 @@ def test_importing_compiles_nothing_and_the_first_call_is_silent(tmp_path: Path)
     assert second == [1, 1, 1, 1, 1, 1]
     for (forked,), (faults,) in (rest, others):
         assert forked == 0
-        assert faults <= 64
+        assert faults <= 256  # a signal alone has 512 pages, and a call makes several of its size

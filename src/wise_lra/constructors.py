@@ -4,11 +4,16 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import yaml
 
 FACTORIES = ("mixer", "attention", "bank")
 """Keys of nodes that the model calls with the sizes it knows."""
 
+_CONFIGS = Path(__file__).parents[2] / "configs"
 _GIVEN_LATER = {"d_model", "length", "channels"}  # those sizes
 _MOST = {"depth": 1024, "level": 64, "features": 2**16}  # of what a constructor makes one by one
 _CALLBACKS = ("Progress", "GradientNorms", "WaveletPictures", "TestPredictions")
@@ -57,16 +62,29 @@ def constructors(key: str) -> dict[str, Any]:
         from wise_lra.model import classifier
 
         return {"wise_lra.model.classifier": classifier}
-    if key in ("mixer", "attention", "bank"):
-        from wise_lra import mixers, wavelets
-
-        room, takes = (wavelets, {"level"}) if key == "bank" else (mixers, {"d_model", "length"})
-        exported = {f"{room.__name__}.{name}": getattr(room, name) for name in room.__all__}
-        kinds = {target: one for target, one in exported.items() if inspect.isclass(one)}
+    if key in FACTORIES:
+        room, takes = ("wavelets", {"level"}) if key == "bank" else ("mixers", {"d_model", "length"})
         return {
-            target: one for target, one in kinds.items() if takes <= inspect.signature(one).parameters.keys()
+            target: one
+            for target, one in _listed(room).items()
+            if takes <= inspect.signature(one).parameters.keys()
         }
     return {}
+
+
+@cache
+def _listed(room: str) -> dict[str, Any]:
+    """Return the constructors of a room that configs/attention and configs/backbone name, by `_target_`."""
+    found = {}
+    for file in sorted((*_CONFIGS.glob("attention/*.yaml"), *_CONFIGS.glob("backbone/*.yaml"))):
+        for _, node in nodes(yaml.safe_load(file.read_text(encoding="utf-8"))):
+            module, _, name = str(node.get("_target_")).rpartition(".")
+            if f"{module}.".startswith(f"wise_lra.{room}."):
+                try:
+                    found[f"{module}.{name}"] = getattr(import_module(module), name)
+                except (ImportError, AttributeError):
+                    raise ConfigurationError(f"{file}: _target_={module}.{name}: no such class") from None
+    return found
 
 
 def bind(path: str, node: dict[str, Any]) -> None:

@@ -121,7 +121,8 @@ def choose(request: Request) -> Source:
     if present := _present(request):
         return present
     if source == "auto" and generated:
-        return replace(own, reason="LRA's release was not found, and the generator follows its definition")
+        missing = "LRA's release was not found, and " if TASKS[name].reader else ""
+        return replace(own, reason=f"{missing}the generator follows its definition")
     if source == "auto" and (request.root / name / own.slug).is_dir():
         return replace(own, reason="it was prepared before, and the real data are still not there")
     upstream = SMALL.get(name, LRA_RELEASE)
