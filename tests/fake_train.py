@@ -29,6 +29,7 @@ def main() -> int:
     what = behaviour.get(f"{record.task}/{record.backbone}/seed{record.seed}", "")
     with (runs / "starts").open("a") as file:
         file.write(f"{record.folder}/{record.backbone}/{record.attention}/seed{record.seed}\n")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with claim(folder):
             return train(record, folder, Path(given["records"]), what)
@@ -54,7 +55,7 @@ def train(record: Record, folder: Path, records: Path, what: str) -> int:
     if what == "nothing":
         return 0
     if what == "stubborn":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     step = int((folder / "step").read_text()) if (folder / "step").exists() else 0
     while step < STEPS:
         step += 1

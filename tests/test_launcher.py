@@ -232,6 +232,20 @@ def test_a_signal_ends_the_sweep_and_the_next_start_goes_on(
     assert [(job.folder / "step").read_text() for job in jobs[1:3]] == ["10", "10"], "from the fifth step on"
 
 
+def test_a_grid_that_ignores_ctrl_c_ends_its_runs_on_sigterm(bench: Bench, later: Any) -> None:
+    """As a grid that a shell's `&` started: its runs ignore SIGINT too."""
+    jobs = bench.jobs(("text",))[:1]
+    bench.behave({"text/vanilla/seed0": "slow"})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        later(interrupt_at_step_5(jobs, signal.SIGTERM))
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(jobs, patience=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (jobs[0].folder / "train.log").read_text().endswith("stopped\n"), "it was killed"
+
+
 @pytest.mark.parametrize("impatient", [False, True])
 def test_a_run_that_does_not_stop_is_killed(bench: Bench, later: Any, impatient: bool) -> None:
     jobs = bench.jobs(("text",))[:1]

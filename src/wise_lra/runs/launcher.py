@@ -34,12 +34,12 @@ class _Process:
 class Local(Launcher):
     """Hydra's launcher for this machine: jobs in order, each in a process group of its own with a log.
 
-    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it: the processes get SIGINT, `patience` seconds to keep a checkpoint,
-    then SIGKILL; a second SIGINT cuts the wait short. An ignored signal stays ignored (nohup).
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it: the processes get SIGTERM, `patience` seconds to keep a checkpoint,
+    then SIGKILL; a second SIGINT cuts the wait short. An ignored signal stays ignored (nohup, a shell's `&`).
 
     Args:
         n_jobs: how many run at a time; None for one a GPU, or one a core.
-        patience: seconds between SIGINT and SIGKILL.
+        patience: seconds between SIGTERM and SIGKILL.
         pause: seconds between two looks at the processes.
         display: makes what shows the jobs, of the jobs and the number at a time.
     """
@@ -127,11 +127,11 @@ class Local(Launcher):
         self.display.ended(job, self.rows[job])
 
     def _stop(self, came: Sequence[tuple[int, float]]) -> None:
-        """Interrupt all processes, and kill those that are there when the patience is over."""
+        """Ask all processes to end, and kill those that are there when the patience is over."""
         begin, alive = time.monotonic(), self.running
         for one in alive:  # a run ends its own workers
             with contextlib.suppress(ProcessLookupError):
-                one.process.send_signal(signal.SIGINT)
+                one.process.terminate()  # SIGINT is ignored below a background job of a shell
         if alive and came:
             with contextlib.suppress(OSError):
                 self.display.note(f"stopping: {self.patience:g} s for the running cells to keep a checkpoint")
