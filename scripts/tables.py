@@ -13,7 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.table import Table as Grid
+from rich.text import Text
 
 from wise_lra.registry import PRESETS
 from wise_lra.results import latex, markdown, spreadsheet
@@ -23,7 +25,7 @@ from wise_lra.results.reading import one_line, skipped
 from wise_lra.results.record import read_all
 from wise_lra.results.reference import adopt, front
 from wise_lra.results.tables import Table, build_all
-from wise_lra.results.text import for_terminal
+from wise_lra.results.text import checklist, lines, notes
 
 
 def main() -> int:
@@ -65,6 +67,19 @@ def main() -> int:
     for line in skipped(faults):
         print(line, file=sys.stderr)
     return 2 if faults else 0
+
+
+def for_terminal(table: Table) -> Group:
+    """Return what a terminal shows: the table, its notes, and a line a claim of the paper."""
+    grid = Grid(title=f"preset={table.preset}", title_justify="left")
+    for place, label in enumerate(("", *table.header)):
+        grid.add_column(label, justify="right" if place else "left")
+    for line in lines(table):
+        grid.add_row(line.label, *(Text(text, "bold green" if best else "") for text, best in line))
+    claims = ["The paper's claims (TABLE.md says when one holds):", *checklist(table.claims)]
+    return Group(
+        grid, *(Text(note, "dim") for note in notes(table)), *map(Text, [] if table.empty else claims)
+    )
 
 
 def parse_options() -> argparse.Namespace:

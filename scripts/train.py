@@ -23,12 +23,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wise_lra.config import CONFIGS, ConfigurationError, explained, opened
 from wise_lra.results.reading import Printable, one_line
-from wise_lra.runs.job import Outcome
+from wise_lra.runs.job import JobResult
 from wise_lra.runs.sweeper import own_files
 
 
 @hydra.main(config_path=str(CONFIGS), config_name="train", version_base="1.3")
-def run(cfg: DictConfig) -> Outcome:
+def run(cfg: DictConfig) -> JobResult:
     """Train one run; a launcher gets exit status and reason, a shell the exit status."""
     logs()
     ended = run_job(cfg)

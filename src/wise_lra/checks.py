@@ -156,7 +156,7 @@ def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 def _build(plain: dict[str, Any]) -> None:
     """Build task, recipe and, on the device "meta", the model. Raises ConfigurationError with what they refuse."""
-    import torch  # takes a second; whoever only reads configurations does not need it
+    import torch  # takes a second, and reading configurations does not need it
 
     length, buckets = plain["task"]["length"], plain["data"]["buckets"]
     if buckets > length:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from wise_lra.runs.job import Outcome
+    from wise_lra.runs.job import JobResult
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -68,7 +68,7 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def run_job(cfg: "DictConfig") -> "Outcome":
+def run_job(cfg: "DictConfig") -> "JobResult":
     """Check a configuration and train its run, print what was measured, return exit status and reason.
 
     0 when the record is written or a search gave the trial up, 1 on a failed run, 2 on a bad configuration. A run
@@ -77,12 +77,12 @@ def run_job(cfg: "DictConfig") -> "Outcome":
     """
     from wise_lra.config import ConfigurationError, check
     from wise_lra.results.reading import one_line
-    from wise_lra.runs.job import OUT_OF_TIME, Outcome
+    from wise_lra.runs.job import OUT_OF_TIME, JobResult
 
     try:
         check(cfg)
     except ConfigurationError as error:
-        return Outcome(2, one_line(error))
+        return JobResult(2, one_line(error))
     from hydra.errors import InstantiationException  # here, for torch and Lightning take seconds to import
     from pytorch_lightning.utilities.memory import is_oom_error
 
@@ -106,24 +106,24 @@ def run_job(cfg: "DictConfig") -> "Outcome":
                 print(
                     f"validation accuracy {100 * accuracy:.2f} %; the test set was not read, no record is written"
                 )
-            return Outcome(0)
+            return JobResult(0)
     except GivenUp as error:
-        return Outcome(0, str(error))
+        return JobResult(0, str(error))
     except KeyboardInterrupt:
         status = 128 + signals[0] if signals else 130
-        return Outcome(status, "stopped; the same command goes on from the last validation")
+        return JobResult(status, "stopped; the same command goes on from the last validation")
     except OutOfTime as error:
-        return Outcome(OUT_OF_TIME, str(error))
+        return JobResult(OUT_OF_TIME, str(error))
     except (train.Refused, AlreadyRunning, Diverged, ValueError, InstantiationException) as error:
-        return Outcome(1, one_line(error))
+        return JobResult(1, one_line(error))
     except OSError as error:  # a full disk names no file
         unnamed = error.errno is not None and error.filename is None
-        return Outcome(1, one_line(error) + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
+        return JobResult(1, one_line(error) + f", below runs={cfg.runs} or records={cfg.records}" * unnamed)
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not is_oom_error(error):
             raise
         less = "recipe.batch_size, trainer.micro_batch, trainer.mlp_chunk, model.d_model or task.length"
-        return Outcome(1, f"memory does not suffice ({one_line(error)}): lower {less}")
+        return JobResult(1, f"memory does not suffice ({one_line(error)}): lower {less}")
 
 
 def _validated(cfg: "DictConfig") -> float:

@@ -1,8 +1,8 @@
 """The one on-disk format of every task: flat token files that are memory-mapped, and a manifest.
 
 A packed folder holds, for every split, `<split>.tokens.npy` (all documents end to end), `<split>.offsets.npy`
-(int64, where each document starts, and the end) and `<split>.labels.npy` (uint8), and `manifest.json`. Whoever
-trains or measures on one opens it by `verify`.
+(int64, where each document starts, and the end) and `<split>.labels.npy` (uint8), and `manifest.json`. `verify`
+opens one, for training and for measuring.
 """
 
 import hashlib

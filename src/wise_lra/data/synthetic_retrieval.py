@@ -79,12 +79,12 @@ def write(seed: int, index: int, min_length: int, max_length: int, subjects: int
 
 def _article(rng: np.random.Generator, subject: int, subjects: int, min_length: int, max_length: int) -> str:
     """Return an article on a subject by a new author, who is given to some of the openings and clauses only."""
-    aside = (subject + int(rng.integers(1, subjects))) % subjects
+    other = (subject + int(rng.integers(1, subjects))) % subjects
     openings, clauses = ([all_[k] for k in rng.permutation(len(all_))[:4]] for all_ in (_OPENINGS, _CLAUSES))
     sentences: list[str] = []
     left = min_length * (max_length / min_length) ** rng.random()
     while left > 0:
-        words = SUBJECTS[subject if rng.random() < 0.85 else aside]
+        words = SUBJECTS[subject if rng.random() < 0.85 else other]
         clause = f"{one(rng, openings)} {one(rng, clauses)}{one(rng, _ENDS)}"
         sentences.append(
             clause.format(*(one(rng, words) for _ in range(3)), number=int(rng.integers(2, 100)))

@@ -199,23 +199,6 @@ def checklist(claims: Sequence[Claim]) -> list[str]:
     return result
 
 
-def for_terminal(table: Table) -> Any:
-    """Return what rich's `Console.print` shows: the table, its notes, and a line a claim of the paper."""
-    from rich.console import Group  # here: only a terminal needs it
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    grid = Grid(title=f"preset={table.preset}", title_justify="left")
-    for place, label in enumerate(("", *table.header)):
-        grid.add_column(label, justify="right" if place else "left")
-    for line in lines(table):
-        grid.add_row(line.label, *(Text(text, "bold green" if best else "") for text, best in line))
-    claims = ["The paper's claims (TABLE.md says when one holds):", *checklist(table.claims)]
-    return Group(
-        grid, *(Text(note, "dim") for note in notes(table)), *map(Text, [] if table.empty else claims)
-    )
-
-
 def _bounds(interval: Interval, text: Callable[[float], str]) -> str:
     """Return "+1.20 [−0.30, +2.70]"; without the ends where one seed gives none."""
     ends = f" [{text(interval.low)}, {text(interval.high)}]" if math.isfinite(interval.low) else ""

@@ -33,7 +33,7 @@ STOPPED = {OUT_OF_TIME: "out of time"} | {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """What a job returns to a launcher: its exit status, and the reason where that is not 0."""
 
     status: int

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from wise_lra.results.reading import one_line
 from wise_lra.runs.display import Display
-from wise_lra.runs.job import STOPPED, Job, Outcome, planned
+from wise_lra.runs.job import STOPPED, Job, JobResult, planned
 from wise_lra.runs.status import FAILED, LOG, PROGRESS, RunStatus
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -61,7 +61,7 @@ class Local(Launcher):
         rows = self.run(planned([tuple(overrides) for overrides in job_overrides]))
         returned = [JobReturn(status=JobStatus.COMPLETED) for _ in rows]
         for one, row in zip(returned, rows, strict=True):
-            one.return_value = Outcome(row.exit_status, row.reason)
+            one.return_value = JobResult(row.exit_status, row.reason)
         return returned
 
     def run(self, jobs: Sequence[Job]) -> list[RunStatus]:

@@ -18,7 +18,7 @@ from rich.text import Text
 from wise_lra.checks import expect_whole
 from wise_lra.config import ConfigurationError, options
 from wise_lra.results.reading import one_line
-from wise_lra.runs.job import OUT_OF_TIME, Job, Outcome, planned
+from wise_lra.runs.job import OUT_OF_TIME, Job, JobResult, planned
 from wise_lra.runs.launcher import Local
 from wise_lra.runs.lock import holder
 from wise_lra.runs.selection import combinations
@@ -89,11 +89,11 @@ class LaunchingSweeper(Sweeper):
             return
         try:
             returned = launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=first)
-            outcomes = [_outcome(one) for one in returned]
+            results = [_result(one) for one in returned]
         except Exception as error:  # a job that was killed ends joblib's pool, and submitit's wait
-            outcomes = [Outcome(1, _line(error))] * len(jobs)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            rows[job] = job.ended(outcome.status, outcome.reason)
+            results = [JobResult(1, _line(error))] * len(jobs)
+        for job, result in zip(jobs, results, strict=True):
+            rows[job] = job.ended(result.status, result.reason)
 
 
 class Grid(LaunchingSweeper):
@@ -187,13 +187,13 @@ def _show(rows: dict[Job, RunStatus], elsewhere: bool) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _outcome(returned: Any) -> Outcome:
+def _result(returned: Any) -> JobResult:
     """Return how the job of a launcher's `JobReturn` ended; an exception of the job is a failure."""
     try:
         value = returned.return_value
     except Exception as error:  # whatever the job raised
-        return Outcome(1, _line(error))
-    return value if isinstance(value, Outcome) else Outcome(0)
+        return JobResult(1, _line(error))
+    return value if isinstance(value, JobResult) else JobResult(0)
 
 
 def _line(error: Exception) -> str:

@@ -226,28 +226,28 @@ def _adjoint(band: Tensor, kernel: Tensor, like: Tensor | None = None) -> Tensor
 def _correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``sum over b, k of x[b, 2k + m, c] * band[b, k, c]``, (taps, channels), of the bands a and d.
 
-    A CPU takes a stretch of coefficients at a time, short enough that what is laid out anew stays in its cache;
+    A CPU takes a chunk of coefficients at a time, short enough that what is laid out anew stays in its cache;
     a whole long signal is a transposition in memory, whose cost grows faster than the length.
     """
     batch, count, channels = a.shape
     taps = x.shape[1] - 2 * count + 2
     if x.device.type != "cpu" or not isinstance(count, int):
-        return _stretch_correlation(x, a, d)
-    stretch = max(_FEWEST, _CACHED // max(1, batch * channels))
-    ends = ((begin, begin + stretch) for begin in range(0, count, stretch))
+        return _chunk_correlation(x, a, d)
+    chunk = max(_FEWEST, _CACHED // max(1, batch * channels))
+    ends = ((begin, begin + chunk) for begin in range(0, count, chunk))
     parts: Iterator[tuple[Tensor, ...]] = (
-        _stretch_correlation(x[:, 2 * begin : 2 * end + taps - 2], a[:, begin:end], d[:, begin:end])
+        _chunk_correlation(x[:, 2 * begin : 2 * end + taps - 2], a[:, begin:end], d[:, begin:end])
         for begin, end in ends
     )
     low, high = reduce(_sums, parts)
     return low, high
 
 
-def _stretch_correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+def _chunk_correlation(x: Tensor, a: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """Return `_correlation` in one go.
 
     A block of ``size`` coefficients meets 2 * size samples at its own place and the next 2 * size: two products a
-    band, of which the diagonals that run down by two samples a coefficient are summed.
+    band. The diagonals that run down by two samples a coefficient are summed.
     """
     batch, count, channels = a.shape
     taps = x.shape[1] - 2 * count + 2
