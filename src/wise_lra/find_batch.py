@@ -131,9 +131,9 @@ def _tried(work: Callable[..., bool], *arguments: Any) -> bool:
         answer, started = process.submit(work, *arguments), multiprocessing.active_children()
         try:
             return answer.result()
-        except BrokenProcessPool:
-            for one in started:
-                one.join()
-            if -signal.SIGKILL not in [one.exitcode for one in started]:
-                raise
-            return False
+        except BrokenProcessPool as error:
+            broken = error
+    # The pool has joined its process; before that two threads would wait for it, and one gets no exit code.
+    if -signal.SIGKILL not in [one.exitcode for one in started]:
+        raise broken
+    return False
