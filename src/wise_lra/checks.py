@@ -13,6 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from wise_lra.constructors import FACTORIES, ConfigurationError, bind, constructors, expect_node, nodes
+from wise_lra.data.sources import KINDS
+from wise_lra.data.text import PROTOCOLS
 from wise_lra.registry import ATTENTIONS
 
 FREE = ("data.generated", "data.standin")
@@ -33,8 +35,8 @@ WHOLE_OR_NULL = {
     **{"data.validation_examples": (1, _MANY), "data.test_examples": (1, _MANY)},
 }
 _CHOICES: dict[str, tuple[Any, ...]] = {
-    "data.source": ("auto", "release", "generated", "standin"),
-    "data.protocol": ("held-out", "lra"),
+    "data.source": KINDS,
+    "data.protocol": PROTOCOLS,
     "trainer.accelerator": ("auto", "cpu", "gpu"),
     "trainer.precision": ("auto", "32", "bf16", 32),
     "trainer.progress": ("auto", "bar", "lines", "none"),

@@ -20,10 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from wise_lra import checks
 from wise_lra.checks import FREE
+from wise_lra.constructors import CONFIGS as CONFIGS
 from wise_lra.constructors import ConfigurationError
 from wise_lra.data.sources import allowed
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:

@@ -10,10 +10,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
+CONFIGS = Path(__file__).parents[2] / "configs"
+
 FACTORIES = ("mixer", "attention", "bank")
 """Keys of nodes that the model calls with the sizes it knows."""
 
-_CONFIGS = Path(__file__).parents[2] / "configs"
 _GIVEN_LATER = {"d_model", "length", "channels"}  # those sizes
 _MOST = {"depth": 1024, "level": 64, "features": 2**16}  # of what a constructor makes one by one
 _CALLBACKS = ("Progress", "GradientNorms", "WaveletPictures", "TestPredictions")
@@ -66,20 +67,20 @@ def constructors(key: str) -> dict[str, Any]:
         room, takes = ("wavelets", {"level"}) if key == "bank" else ("mixers", {"d_model", "length"})
         return {
             target: one
-            for target, one in _listed(room).items()
-            if takes <= inspect.signature(one).parameters.keys()
+            for target, one in _listed().items()
+            if target.startswith(f"wise_lra.{room}.") and takes <= inspect.signature(one).parameters.keys()
         }
     return {}
 
 
 @cache
-def _listed(room: str) -> dict[str, Any]:
-    """Return the constructors of a room that configs/attention and configs/backbone name, by `_target_`."""
+def _listed() -> dict[str, Any]:
+    """Return the mixers and banks that configs/attention and configs/backbone name, by `_target_`."""
     found = {}
-    for file in sorted((*_CONFIGS.glob("attention/*.yaml"), *_CONFIGS.glob("backbone/*.yaml"))):
+    for file in sorted((*CONFIGS.glob("attention/*.yaml"), *CONFIGS.glob("backbone/*.yaml"))):
         for _, node in nodes(yaml.safe_load(file.read_text(encoding="utf-8"))):
             module, _, name = str(node.get("_target_")).rpartition(".")
-            if f"{module}.".startswith(f"wise_lra.{room}."):
+            if f"{module}.".startswith(("wise_lra.mixers.", "wise_lra.wavelets.")):
                 try:
                     found[f"{module}.{name}"] = getattr(import_module(module), name)
                 except (ImportError, AttributeError):

@@ -81,7 +81,7 @@ class Run:
         cfg, parts = self.cfg, [str(self.cfg.preset.protocol)]
         if cfg.data.protocol != "held-out":
             parts.append(f"data.protocol={cfg.data.protocol}")
-        if cfg.task.padded and cfg.task.name in ("image", "pathfinder"):
+        if cfg.task.padded and instantiate(cfg.task).pictures:
             parts.append(BLACK_IS_PADDING)
         return ", ".join(parts)
 

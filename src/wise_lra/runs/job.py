@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wise_lra.config import CONFIGS, ConfigurationError, compose, plain_dict
+from wise_lra.config import CONFIGS, ConfigurationError, compose, plain_dict, preparation
 from wise_lra.identity import Run
 from wise_lra.progress import bars
 from wise_lra.runs.key import RunKey
@@ -149,7 +149,6 @@ def _prepared(facts: str) -> tuple[Path, dict[str, Any]] | str:
 
     `facts` is what a configuration says of task and data, as JSON.
     """
-    from wise_lra.config import preparation
     from wise_lra.data.packed import read_manifest  # torch takes seconds to import
     from wise_lra.data.prepare import prepare
 

@@ -232,7 +232,7 @@ def derivative(by: int, extension: Extension, *others: Tensor) -> tuple[Tensor, 
     threads = min(torch.get_num_threads(), -(-width // lanes), 1 + batch * count * taps * width // _SMALL)
     share = -(-width // (lanes * threads)) * lanes
     parts = [(begin, min(begin + share, width)) for begin in range(0, width, share)]
-    running = [_pool(threads).submit(kernel, *arrays, table, part) for part in parts[1:]]
+    running = [_pool(torch.get_num_threads()).submit(kernel, *arrays, table, part) for part in parts[1:]]
     kernel(*arrays, table, parts[0])
     for part in running:
         part.result()
